@@ -29,7 +29,7 @@ func (c *Client) explainHandshake(err error, narrowed bool) error {
 	switch {
 	case isOp && (op.Op == "remote error" || op.Op == "local error"): // how crypto/tls reports an alert
 		e.again = narrowed
-		e.withHint("the server and dbvalet have no TLS in common: the server must know TLS 1.2 or newer; one with RSA key exchange only, like MySQL 5.7 by default, needs GODEBUG=tlsrsakex=1 in dbvalet's environment")
+		return e.withHint("the server and dbvalet have no TLS in common: the server must know TLS 1.2 or newer; one with RSA key exchange only, like MySQL 5.7 by default, needs GODEBUG=tlsrsakex=1 in dbvalet's environment")
 	case isOp || ended(err):
 		return c.explainEnd(err)
 	}
