@@ -1,0 +1,19 @@
+// Package proxy is what the protocols share: it accepts the connections of local clients, opens one
+// connection to the database for each, and copies bytes between the two once an Engine has made
+// both ready. It speaks no protocol itself.
+//
+// The two sides have the same names everywhere. The client is the local application; the upstream
+// is the database. A connection is read from top to bottom in conn.go:
+//
+//	Server.Serve            server.go     accept
+//	 serveConn              conn.go       everything below is called from here, in this order
+//	  deadline              conn.go       the set-up's time limit becomes the client's deadline
+//	  Engine.Handshake      <engine>/     the client's half                        stage client
+//	   Upstream.Connect     upstream.go   a place under the route's limit          stage limit
+//	                                      a credential                             stage credential
+//	                                      DNS and TCP                              stage dial
+//	                        <engine>/     TLS in the protocol's own way            stage tls
+//	                                      the login                                stage auth
+//	  relay                 relay.go      both ways, half-close, byte counts       stage relay
+//	  close                 conn.go       in the opposite order of opening
+package proxy

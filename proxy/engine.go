@@ -1,0 +1,39 @@
+package proxy
+
+import (
+	"context"
+	"net"
+)
+
+// An Engine speaks one database protocol while a connection is being set up. After that the two
+// sides are joined and the engine sees no more bytes, but for those that its protocol obliges it to
+// watch.
+type Engine interface {
+	// Handshake serves client from its first byte until the database has accepted the login. It
+	// reaches the database through up, and tells client about a failure in the protocol's own words
+	// before it returns the error. It reads nothing beyond the handshake from either side.
+	//
+	// The end of ctx is the end of the time for all of it. A client that was served completely, such
+	// as one that asked to cancel a query, or that left before it said anything, is a nil Session
+	// and a nil error. The caller keeps client and closes it.
+	Handshake(ctx context.Context, client net.Conn, up *Upstream) (*Session, error)
+}
+
+// A Session is a client and a database that an Engine has joined. The fields but Upstream and
+// Prologue are for the log.
+type Session struct {
+	// Upstream is the connection to the database, logged in. The receiver of the Session closes it.
+	Upstream *UpstreamConn
+	// Prologue, if it is not nil, passes the first of what the database sends on to the client,
+	// before the relay passes on the rest, and returns how many bytes that were. Client to upstream,
+	// the relay is at work already.
+	Prologue func() (int64, error)
+	// Ended, if it is not nil, is called once when the session is over.
+	Ended func()
+
+	User        string // the database user
+	Database    string // as the client named it, or the route
+	Application string // what the client calls itself
+	// SilentHint is advice for a client that leaves after the login without having sent a byte.
+	SilentHint string
+}

@@ -1,0 +1,108 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"dbvalet/proxy"
+	"dbvalet/tokens"
+)
+
+// Engine speaks PostgreSQL for one route. Its exported fields are set before the first use and not
+// changed after it.
+type Engine struct {
+	// User is the database user of every session; empty means the one that the client names.
+	User string
+	// Database is for clients that name none; empty leaves it to the server, which takes the user's
+	// name.
+	Database string
+	// RequireAuth limits how the database may ask for the credential.
+	RequireAuth Methods
+	// Direct begins TLS without asking first (sslnegotiation=direct, PostgreSQL 17).
+	Direct bool
+
+	cancelKeys cancelKeys
+}
+
+var _ proxy.Engine = (*Engine)(nil)
+
+// Handshake implements proxy.Engine.
+func (e *Engine) Handshake(ctx context.Context, client net.Conn, up *proxy.Upstream) (*proxy.Session, error) {
+	first, err := readStartup(client)
+	if err != nil {
+		return nil, refuseStartup(client, err)
+	}
+	if request, ok := first.(cancelRequest); ok {
+		return nil, e.cancel(ctx, up, request)
+	}
+	session, err := e.open(ctx, client, up, first.(*startupMessage))
+	if err != nil {
+		tell(client, err)
+		return nil, err
+	}
+	return session, nil
+}
+
+// open logs in to the database on behalf of a client that wants a session.
+func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, start *startupMessage) (*proxy.Session, error) {
+	user := e.User
+	if user == "" {
+		user = start.get("user")
+	}
+	if user == "" {
+		return nil, clientError(invalidAuthorization, "name a user on the client, or in the route: postgres://USER@…", "no PostgreSQL user name specified in startup packet")
+	}
+	if e.Database != "" && start.get("database") == "" {
+		start = start.with("database", e.Database)
+	}
+
+	var done *login
+	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, cred tokens.Credential) (net.Conn, error) {
+		encrypted, err := e.startTLS(ctx, bare, up.TLS)
+		if err != nil {
+			return nil, err
+		}
+		if cred.User == "" {
+			cred.User = user
+		}
+		done, err = e.logIn(encrypted, start.with("user", cred.User), cred)
+		return encrypted, err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	forget := func() {}
+	passOn := &prologue{client: client, upstream: conn.Conn, first: done.passOn, gotKey: func(key string) {
+		forget() // a server that sends a second key means that one
+		forget = e.cancelKeys.add(key, conn.RemoteAddr().String())
+	}}
+	return &proxy.Session{
+		Upstream:    conn,
+		Prologue:    passOn.run,
+		Ended:       func() { forget() },
+		User:        done.cred.User,
+		Database:    start.get("database"),
+		Application: start.get("application_name"),
+		SilentHint: "if the client says that the server did not authenticate it: leave channel_binding=require, " +
+			"require_auth and sslcertmode=require out of the client's settings; dbvalet keeps them toward the database",
+	}, nil
+}
+
+// refuseStartup tells client what was wrong with its first words, where it has some understanding of
+// ours, and returns the error for the log, which is nil if nothing was wrong.
+func refuseStartup(client net.Conn, err error) error {
+	if err == io.EOF {
+		return nil // a probe of the port
+	}
+	if _, ok := errors.AsType[coded](err); ok {
+		tell(client, err)
+	}
+	if _, ok := errors.AsType[*proxy.SetupError](err); ok {
+		return err
+	}
+	return &proxy.SetupError{Stage: proxy.StageClient, Err: fmt.Errorf("read the startup packet: %w", err)}
+}

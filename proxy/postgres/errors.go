@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"dbvalet/proxy"
+)
+
+// SQLSTATEs of the errors that are ours.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	protocolViolation    = "08P01"
+	connectionFailure    = "08006"
+	featureNotSupported  = "0A000"
+	invalidAuthorization = "28000" // clients take it as final
+	invalidPassword      = "28P01"
+	tooManyConnections   = "53300"
+	cannotConnectNow     = "57P03" // pg_isready says "rejecting", libpq goes on to its next host, pools try again
+)
+
+// coded is an error with an SQLSTATE of its own.
+type coded struct {
+	error
+	sqlstate string
+}
+
+// Advice for when there is nothing better to say.
+const (
+	checkClient = "check the client: what it sent is not PostgreSQL's protocol, version 3"
+	checkServer = "check that host and port of the route are those of the database"
+	seeLog      = "see the database's log for the reason; if it has none, something on the way ended the connection"
+)
+
+// clientError is an error in what the client sent.
+func clientError(sqlstate, advice, format string, args ...any) error {
+	return &proxy.SetupError{Stage: proxy.StageClient, Err: coded{fmt.Errorf(format, args...), sqlstate}, Advice: advice}
+}
+
+// loginError is an error in how the database conducts the login, which trying again won't change.
+func loginError(advice, format string, args ...any) error {
+	return &proxy.SetupError{Stage: proxy.StageAuth, Err: fmt.Errorf(format, args...), Advice: cmp.Or(advice, checkServer), Permanent: true}
+}
+
+// networkError is an error of the connection to the database, at one of the engine's stages.
+func networkError(stage proxy.Stage, doing string, err error) error {
+	e := &proxy.SetupError{Stage: stage, Err: fmt.Errorf("%s: %w", doing, err)}
+	switch {
+	case hungUp(err):
+		e.Advice = seeLog
+	case !errors.Is(err, os.ErrDeadlineExceeded): // which package proxy has advice for
+		e.Advice = checkServer
+	}
+	return e
+}
+
+// hungUp reports whether err is the end of the connection to the database.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// databaseError is the database's refusal of a session, an ErrorResponse.
+type databaseError struct {
+	raw message // what the client gets, verbatim
+	// response is raw, decoded.
+	response pgproto3.ErrorResponse
+	// answered says that the database had the credential when it refused.
+	answered bool
+}
+
+func (e *databaseError) Error() string {
+	return printable(fmt.Sprintf("the database says: %s: %s (SQLSTATE %s)", e.response.Severity, e.response.Message, e.response.Code))
+}
+
+// Hint is for the log; the client gets the database's words alone.
+func (e *databaseError) Hint() string {
+	if !e.Is(proxy.ErrRejected) {
+		return ""
+	}
+	return "check the user, and that its password is the one that auth= leads to; for an RDS token, the database needs " +
+		"GRANT rds_iam TO the user, and the AWS identity a policy that allows rds-db:connect for it"
+}
+
+// Is makes a refused credential match proxy.ErrRejected. A refusal before the credential was sent
+// (pg_hba.conf has no line for the user, say) is about something else, with the same SQLSTATE.
+func (e *databaseError) Is(target error) bool {
+	return target == proxy.ErrRejected && e.answered &&
+		(e.response.Code == invalidPassword || e.response.Code == invalidAuthorization)
+}
+
+// errorTime is how long a client may take to accept an error, which fits into an empty buffer.
+const errorTime = time.Second
+
+// tell says err to client: the database's own words as they are, and ours as a FATAL error with an
+// SQLSTATE that makes clients do the right thing.
+func tell(client net.Conn, err error) {
+	_ = client.SetWriteDeadline(time.Now().Add(errorTime))
+	// A client that is gone by now needs no answer, and err is logged by the caller.
+	_, _ = client.Write(errorResponse(err))
+}
+
+// errorResponse encodes err.
+func errorResponse(err error) []byte {
+	if e, ok := errors.AsType[*databaseError](err); ok {
+		return e.raw
+	}
+	response := pgproto3.ErrorResponse{
+		Severity:            "FATAL",
+		SeverityUnlocalized: "FATAL",
+		Code:                sqlstate(err),
+		Message:             "dbvalet: " + printable(err.Error()),
+		Hint:                printable(proxy.Hint(err)),
+	}
+	if e, ok := errors.AsType[*proxy.SetupError](err); ok {
+		response.Detail = fmt.Sprintf("The connection was not set up; it got as far as stage %q.", e.Stage)
+	}
+	encoded, err := response.Encode(nil)
+	if err != nil { // only for more than a gigabyte
+		return nil
+	}
+	return encoded
+}
+
+// sqlstate chooses the code for an error that is ours.
+func sqlstate(err error) string {
+	if e, ok := errors.AsType[coded](err); ok {
+		return e.sqlstate
+	}
+	if proxy.Final(err) {
+		return invalidAuthorization
+	}
+	if e, ok := errors.AsType[*proxy.SetupError](err); ok {
+		switch {
+		case e.Stage == proxy.StageLimit:
+			return tooManyConnections
+		case e.Stage == proxy.StageAuth && hungUp(err):
+			return connectionFailure
+		}
+	}
+	return cannotConnectNow
+}
+
+// maxText is how much of a text is worth reading, in bytes. libpq takes no ErrorResponse of more than
+// 30,000.
+const maxText = 2000
+
+// printable replaces what could play tricks on a terminal or a log, and cuts what is too long: some of
+// the text comes from the other side of the network.
+func printable(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+}

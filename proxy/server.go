@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server serves the clients of one route. Its fields are set before the first Serve and not changed
+// after it.
+type Server struct {
+	Engine   Engine
+	Upstream *Upstream
+	// HandshakeTimeout bounds everything up to the login, the client's part included; 0 means
+	// DefaultHandshakeTimeout. A session that is set up has no time limit.
+	HandshakeTimeout time.Duration
+	Log              *slog.Logger
+
+	lastConn atomic.Uint64
+}
+
+// DefaultHandshakeTimeout leaves time for a role to be assumed and a slow network to be crossed, and
+// is shorter than the 60 seconds that PostgreSQL itself gives to a login.
+const DefaultHandshakeTimeout = 30 * time.Second
+
+// Serve accepts clients from ln until ctx ends. Then it closes ln, ends every session, and returns
+// when all of them are closed. It returns an error only if ln fails for good. It may be called once
+// for each of several listeners at the same time.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { ln.Close() })()
+
+	log := s.Log.With("listener", ln.Addr().String())
+	var delay time.Duration
+	for {
+		client, err := ln.Accept()
+		switch {
+		case err == nil:
+			delay = 0
+			conns.Go(func() { s.serveConn(ctx, client, log) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			// Out of descriptors, most likely. The connections that are open give some back.
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			log.Warn("accept failed, waiting", "err", err, "wait", delay)
+			wait(ctx, delay)
+		}
+	}
+}
+
+// wait returns after d, or when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	dbtls "dbvalet/tls"
+	"dbvalet/tokens"
+)
+
+// Upstream is the way to one database: where it is, how its identity is verified and which
+// credentials it takes. It is safe for concurrent use; its exported fields are not changed after
+// the first use.
+type Upstream struct {
+	// Addr is what is dialled: host:port, or the path of a unix socket.
+	Addr string
+	// TLS makes the handshakes with the database. An engine calls it where its protocol says.
+	TLS *dbtls.Client
+	// Credentials are what is logged in with.
+	Credentials *tokens.Cache
+	// MaxConns limits the connections that are open at once; 0 is no limit.
+	MaxConns int
+	Log      *slog.Logger
+
+	conns atomic.Int64
+}
+
+// A Login makes conn ready for commands with cred: the encryption and the authentication, in the
+// protocol's own way. It returns the connection to use from then on, which ends conn when it is
+// closed. Its error matches ErrRejected if the database refused cred. It does not close conn.
+type Login func(ctx context.Context, conn net.Conn, cred tokens.Credential) (net.Conn, error)
+
+// UpstreamConn is a connection that is logged in. Closing it gives its place under the route's
+// limit back.
+type UpstreamConn struct {
+	net.Conn
+	// Credential is the one that the database accepted.
+	Credential tokens.Credential
+
+	release func()
+}
+
+// Close closes the connection; it is called once.
+func (c *UpstreamConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// Connect opens a connection to the database and logs in as user. Where the database refuses the
+// credential, it asks for another and, if there is one, tries again once on a new connection; the
+// client has been told nothing yet, so it does not notice. The end of ctx is the end of the time
+// for all of it. An error is a *SetupError.
+func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
+	release, err := u.acquire()
+	if err != nil {
+		return nil, err
+	}
+	cred, err := u.Credentials.Credential(ctx, user)
+	if err != nil {
+		release()
+		return nil, atStage(StageCredential, err)
+	}
+	conn, err := u.attempt(ctx, cred, login)
+	if errors.Is(err, ErrRejected) {
+		cred, conn, err = u.retry(ctx, user, cred, login, err)
+	}
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &UpstreamConn{Conn: conn, Credential: cred, release: release}, nil
+}
+
+// Dial opens a bare connection to address, which is Addr or the resolved address of an earlier
+// connection. The error is a *SetupError.
+func (u *Upstream) Dial(ctx context.Context, address string) (net.Conn, error) {
+	network := "tcp"
+	if address != "" && address[0] == '/' {
+		network = "unix"
+	}
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &SetupError{Stage: StageDial, Err: fmt.Errorf("dial %s: %w", address, dialCause(err)), Advice: dialAdvice(err)}
+	}
+	return fast(conn), nil
+}
+
+// acquire takes a place under the limit, which release gives back.
+func (u *Upstream) acquire() (release func(), err error) {
+	release = func() { u.conns.Add(-1) }
+	if n := u.conns.Add(1); u.MaxConns > 0 && n > int64(u.MaxConns) {
+		release()
+		return nil, &SetupError{
+			Stage:  StageLimit,
+			Err:    fmt.Errorf("too many connections: the route's limit is %d", u.MaxConns),
+			Advice: "close connections that are not needed, or raise max_connections on the route",
+		}
+	}
+	return release, nil
+}
+
+// attempt dials and logs in once.
+func (u *Upstream) attempt(ctx context.Context, cred tokens.Credential, login Login) (net.Conn, error) {
+	bare, err := u.Dial(ctx, u.Addr)
+	if err != nil {
+		return nil, err
+	}
+	disarm := deadlineFrom(ctx, bare.SetDeadline)
+	conn, err := login(ctx, bare, cred)
+	if !disarm() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		bare.Close()
+		return nil, atStage(StageAuth, err)
+	}
+	return conn, nil
+}
+
+// retry follows a login that the database refused with cred. It returns refused, the database's own
+// words, where there is nothing better to try.
+func (u *Upstream) retry(ctx context.Context, user string, cred tokens.Credential, login Login, refused error) (tokens.Credential, net.Conn, error) {
+	fresh, err := u.Credentials.Refresh(ctx, user, cred)
+	if err != nil {
+		if !errors.Is(err, tokens.ErrUnchanged) {
+			u.Log.Warn("no other credential", append([]any{"stage", StageCredential, "user", user}, errAttrs(err)...)...)
+		}
+		return cred, nil, refused
+	}
+	u.Log.Info("credential rejected, trying another", "stage", StageAuth, "user", user, "rejected", cred, "next", fresh)
+	conn, err := u.attempt(ctx, fresh, login)
+	return fresh, conn, err
+}
+
+// keepAlive notices a peer that is gone without a word (a NAT that forgot, a host that died) within
+// a minute, and keeps a quiet session from being forgotten on the way.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+
+// deadlineFrom makes the end of ctx a deadline of a connection, by one of its three methods for
+// that. disarm lifts it; it returns false if ctx had ended before.
+func deadlineFrom(ctx context.Context, setDeadline func(time.Time) error) (disarm func() bool) {
+	return context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })
+}
+
+// dialCause leaves out what the caller says anyway: operation and address.
+func dialCause(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+// dialAdvice says what usually helps when a database can't be reached.
+func dialAdvice(err error) string {
+	dns, isDNS := errors.AsType[*net.DNSError](err)
+	switch {
+	case isDNS && dns.IsNotFound:
+		return "check the host name, and whether this machine's DNS knows it (VPN, private zone)"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "check that the database is up and that the port, or dial=, is right"
+	case timedOut(err):
+		return "check the way there: VPN, security group, firewall, or a tunnel named in dial="
+	}
+	return "check that the database can be reached from here"
+}
