@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker; see Makefile.
+var version = "development"
+
+const longHelp = `dbvalet serves databases on this machine without a password. Each ROUTE is one
+database, where it listens for clients, and how it logs in there:
+
+  postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
+
+For an Amazon RDS or Aurora endpoint it mints IAM tokens with the AWS
+credentials at hand. Every connection to a database is encrypted, and the
+database's identity verified.
+
+Options of a route (quote the URL: the shell knows & and ?):
+  listen=127.0.0.1:5432   where clients connect; also [::1]:PORT, localhost:PORT
+                          (both), or the absolute path of a directory for a unix
+                          socket; may be repeated. Default: 127.0.0.1 and the
+                          database's port
+  auth=aws-iam            where the credential comes from; inferred for RDS
+  auth=env:NAME           a password from an environment variable
+  auth=file:PATH          a password from a file, read for each connection
+  auth=exec:COMMAND       a password that a command prints
+  region= profile=        of AWS; default: from the endpoint, and the SDK's own
+  dial=HOST:PORT          the address to connect to, where it isn't the endpoint
+                          that is signed and verified (tunnel, bastion)
+  tls=verify-full         or verify-ca, or require (verifies nothing without ca=);
+                          sslmode= is the same
+  ca=FILE                 certificates to trust; sslrootcert= is the same
+  tls_server_name=NAME    the name in the database's certificate
+  sslnegotiation=direct   TLS from the first byte (PostgreSQL 17 and later)
+  require_auth=METHODS    how the database may ask for the credential, as in libpq
+  max_connections=N       at most so many at once
+  connect_timeout=30      seconds, for the whole set-up of a connection
+  name=NAME               in the log; default: the first label of the host`
+
+const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
+  dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
+  dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'`
+
+// newCommand returns the command line.
+func newCommand() *cobra.Command {
+	var logLevel, logFormat string
+	cmd := &cobra.Command{
+		Use:           "dbvalet [flags] ROUTE...",
+		Short:         "Connect to databases without a password",
+		Long:          longHelp,
+		Example:       examples,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := newDisplay(cmd.ErrOrStderr(), logLevel, logFormat)
+			if err != nil {
+				return usageError{err}
+			}
+			if len(args) == 0 {
+				return usageError{errNoRoute}
+			}
+			return serve(cmd.Context(), args, d)
+		},
+	}
+	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	return cmd
+}
+
+var errNoRoute = errors.New(`no route is given; "dbvalet --help" has examples`)
+
+// newDisplay returns the display that writes to out.
+func newDisplay(out io.Writer, level, format string) (display, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return display{}, fmt.Errorf("--log-level=%s: there are debug, info, warn and error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch {
+	case format == "json", format == "auto" && !isTerminal(out):
+		return display{log: slog.New(slog.NewJSONHandler(out, options))}, nil
+	case format == "text", format == "auto":
+		return display{log: slog.New(slog.NewTextHandler(out, options)), people: out}, nil
+	}
+	return display{}, fmt.Errorf("--log-format=%s: there are auto, text and json", format)
+}
+
+// isTerminal reports whether out is a terminal, or a device that is as patient as one.
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

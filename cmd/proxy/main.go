@@ -1,0 +1,57 @@
+// Command dbvalet is a local sidecar proxy for databases: it takes clients without a password, and
+// logs in to the real database over TLS with a freshly minted token or a password from where it is
+// kept. See package proxy for what happens to a connection.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"dbvalet/proxy"
+)
+
+// Exit statuses.
+const (
+	exitOK    = 0 // also after SIGINT or SIGTERM
+	exitError = 1 // a listener or something else failed
+	exitUsage = 2 // an argument or an option is wrong
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings given.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal the default is back: the second one ends the program at once.
+	context.AfterFunc(ctx, stop)
+
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "dbvalet: %v\n", err)
+	if hint := proxy.Hint(err); hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", hint)
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitError
+}
+
+// usageError is an error in what the user wrote.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+)
+
+// A display is where the program says what happens: a log, and on a terminal a few lines for people.
+type display struct {
+	log *slog.Logger
+	// people is where the lines for people go; nil where a program reads the log.
+	people io.Writer
+}
+
+// ready says that clients can connect to ln, and how.
+func (d display) ready(s *service, ln net.Listener) {
+	up, try := s.server.Upstream, clientCommand(s, ln.Addr())
+	if d.people == nil {
+		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", up.Addr,
+			"endpoint", s.route.Endpoint(), "security", up.TLS.Describe(), "auth", s.route.Auth, "try", try)
+		return
+	}
+	to := s.route.Endpoint()
+	if up.Addr != to {
+		to += " by way of " + up.Addr
+	}
+	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, up.TLS.Describe(), s.route.Auth, try)
+}
+
+// clientCommand is a command to copy that connects to addr.
+func clientCommand(s *service, addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil { // a unix socket
+		var name string
+		host, name = filepath.Split(addr.String())
+		host, port = filepath.Clean(host), strings.TrimPrefix(name, ".s.PGSQL.")
+	}
+	command := []string{"psql", "-h", host, "-p", port}
+	if s.route.User != "" {
+		command = append(command, "-U", s.route.User)
+	}
+	if s.route.Database != "" {
+		command = append(command, "-d", s.route.Database)
+	}
+	for i, word := range command {
+		command[i] = shellQuote(word)
+	}
+	return strings.Join(command, " ")
+}
+
+// shellQuote quotes word for a POSIX shell, where it needs that.
+func shellQuote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@", r)
+	}
+	if strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+
+	"dbvalet/config"
+	"dbvalet/proxy"
+)
+
+// A service is a route with what serves it.
+type service struct {
+	route     *config.Route
+	server    *proxy.Server
+	listeners []net.Listener
+}
+
+// serve serves the routes until ctx ends, and returns when every session is closed.
+func serve(ctx context.Context, args []string, d display) error {
+	services, err := buildAll(args, d.log)
+	if err != nil {
+		return usageError{err}
+	}
+	defer closeAll(services)
+	for _, s := range services {
+		if err := s.listen(); err != nil {
+			return fmt.Errorf("route %s: %w", s.route.Name, err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var serving sync.WaitGroup
+	failed := make(chan error, 1) // the first one counts
+	for _, s := range services {
+		for _, ln := range s.listeners {
+			d.ready(s, ln)
+			serving.Go(func() {
+				if err := s.server.Serve(ctx, ln); err != nil {
+					select {
+					case failed <- fmt.Errorf("route %s: %w", s.route.Name, err):
+					default:
+					}
+					cancel()
+				}
+			})
+		}
+	}
+	serving.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		d.log.Info("stopped")
+		return nil
+	}
+}
+
+// buildAll reads all arguments before anything is started, so that a mistake in the last one leaves
+// nothing half done.
+func buildAll(args []string, log *slog.Logger) ([]*service, error) {
+	var services []*service
+	for _, arg := range args {
+		route, err := config.ParseRoute(arg)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(services, func(s *service) bool { return s.route.Name == route.Name }) {
+			return nil, &config.Error{Route: route.Name, Err: fmt.Errorf("two routes have this name"), Advice: "set name= on one of them"}
+		}
+		server, err := build(route, log)
+		if err != nil {
+			return nil, err
+		}
+		services = append(services, &service{route: route, server: server})
+	}
+	return services, nil
+}
+
+// listen opens the route's listeners.
+func (s *service) listen() error {
+	for _, addr := range s.route.Listen {
+		listeners, err := proxy.Listen(addr, socketName(s.route))
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, listeners...)
+	}
+	return nil
+}
+
+// socketName is the name that clients look for in a directory of sockets.
+func socketName(r *config.Route) string { return ".s.PGSQL." + r.Port }
+
+func closeAll(services []*service) {
+	for _, s := range services {
+		for _, ln := range s.listeners {
+			ln.Close()
+		}
+	}
+}

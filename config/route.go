@@ -1,0 +1,203 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Route is one database and the place where it is served. Each option of its URL is a field.
+type Route struct {
+	Name     string // in logs: name=, else the first label of the host
+	Scheme   string // the protocol: "postgres"
+	User     string // database user; empty: the client's choice
+	Host     string // the endpoint: what is signed and verified
+	Port     string
+	Database string // for clients that name none; empty: none
+
+	Listen         []string      // listen=, may be repeated; never empty
+	Auth           string        // auth=; empty: to be inferred from the host
+	Region         string        // region=, of the cloud
+	Profile        string        // profile=, of the AWS configuration
+	Dial           string        // dial=, host:port or a unix socket; empty: the endpoint
+	TLS            string        // tls= or sslmode=; empty: verify-full
+	CA             string        // ca= or sslrootcert=, a file
+	TLSServerName  string        // tls_server_name=; empty: the host
+	SSLNegotiation string        // sslnegotiation=, postgres or direct; empty: postgres
+	RequireAuth    string        // require_auth=; empty: what suits the credential
+	MaxConnections int           // max_connections=; 0: no limit
+	ConnectTimeout time.Duration // connect_timeout=; 0: the default
+}
+
+// Endpoint returns host:port of the database itself.
+func (r *Route) Endpoint() string { return net.JoinHostPort(r.Host, r.Port) }
+
+// Error says what is wrong with a route, and what to write instead.
+type Error struct {
+	Route  string // as far as it is known
+	Err    error
+	Advice string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("route %s: %v", e.Route, e.Err) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint returns the next step.
+func (e *Error) Hint() string { return e.Advice }
+
+// An option is a key of a route's URL.
+type option struct {
+	key string
+	set func(r *Route, value string) error
+}
+
+// text is an option that is kept as it is written; where() says in which field.
+func text(key string, where func(r *Route) *string) option {
+	return option{key, func(r *Route, value string) error {
+		field := where(r)
+		if *field != "" {
+			return fmt.Errorf("%s is given twice, or by both of its names", key)
+		}
+		*field = value
+		return nil
+	}}
+}
+
+// options are all keys. sslmode and sslrootcert are libpq's names, so that a URL can be pasted.
+var options = []option{
+	text("name", func(r *Route) *string { return &r.Name }),
+	{"listen", func(r *Route, value string) error { r.Listen = append(r.Listen, value); return nil }},
+	text("auth", func(r *Route) *string { return &r.Auth }),
+	text("region", func(r *Route) *string { return &r.Region }),
+	text("profile", func(r *Route) *string { return &r.Profile }),
+	text("dial", func(r *Route) *string { return &r.Dial }),
+	text("tls", func(r *Route) *string { return &r.TLS }),
+	text("sslmode", func(r *Route) *string { return &r.TLS }),
+	text("ca", func(r *Route) *string { return &r.CA }),
+	text("sslrootcert", func(r *Route) *string { return &r.CA }),
+	text("tls_server_name", func(r *Route) *string { return &r.TLSServerName }),
+	text("sslnegotiation", func(r *Route) *string { return &r.SSLNegotiation }),
+	text("require_auth", func(r *Route) *string { return &r.RequireAuth }),
+	{"max_connections", setMaxConnections},
+	{"connect_timeout", setConnectTimeout},
+}
+
+func setMaxConnections(r *Route, value string) (err error) {
+	if r.MaxConnections, err = strconv.Atoi(value); err != nil || r.MaxConnections < 1 {
+		return fmt.Errorf("max_connections=%q is not a number from 1", value)
+	}
+	return nil
+}
+
+// setConnectTimeout takes seconds, as libpq, or a duration such as 1m30s.
+func setConnectTimeout(r *Route, value string) (err error) {
+	if seconds, err := strconv.Atoi(value); err == nil {
+		value = strconv.Itoa(seconds) + "s"
+	}
+	if r.ConnectTimeout, err = time.ParseDuration(value); err != nil || r.ConnectTimeout <= 0 {
+		return fmt.Errorf("connect_timeout=%q is not a time in seconds from 1, or a duration such as 1m30s", value)
+	}
+	return nil
+}
+
+// ParseRoute reads a route's URL:
+//
+//	postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
+//
+// Everything but the host may be left out. Values are percent-encoded where they contain "&", "#" or
+// "%"; "+" is itself.
+func ParseRoute(arg string) (*Route, error) {
+	fail := func(name, advice, format string, args ...any) (*Route, error) {
+		return nil, &Error{name, fmt.Errorf(format, args...), advice}
+	}
+	// Until the URL is understood, it may hold a password, and isn't repeated.
+	if !strings.Contains(arg, "://") {
+		return fail("argument", "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432", "not a URL")
+	}
+	u, err := url.Parse(arg)
+	if err != nil {
+		if e, ok := err.(*url.Error); ok { //nolint:errorlint // url.Parse returns it bare
+			err = e.Err
+		}
+		return fail("argument", "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432", "not a URL: %w", err)
+	}
+	r := &Route{Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
+	if _, hasPassword := u.User.Password(); hasPassword {
+		return fail(r.Host, "everybody on this machine can read it there: put it into a file or an environment variable, and write auth=file:PATH or auth=env:NAME",
+			"a password in the route's URL")
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		r.Scheme, r.Port = "postgres", cmp.Or(r.Port, "5432")
+	default:
+		return fail(r.Host, "a route begins with postgres://", "unknown protocol %q", u.Scheme)
+	}
+	if r.Host == "" {
+		return fail(arg, "write the database's endpoint; another address to dial goes into dial=", "no host")
+	}
+	if strings.ContainsRune(r.User+r.Database, 0) {
+		return fail(r.Host, "take the %00 out", "a zero byte in the user or the database")
+	}
+	if err := r.setOptions(u.RawQuery); err != nil {
+		return nil, err
+	}
+	r.Name = cmp.Or(r.Name, firstLabel(r.Host))
+	if len(r.Listen) == 0 {
+		r.Listen = []string{net.JoinHostPort("127.0.0.1", r.Port)}
+	}
+	return r, nil
+}
+
+// setOptions reads the part of a URL behind the question mark.
+func (r *Route) setOptions(query string) error {
+	if query == "" {
+		return nil
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		key, encoded, _ := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(encoded) // not QueryUnescape: a path may have a plus in it
+		if err != nil {
+			return &Error{r.Host, fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
+		}
+		i := slices.IndexFunc(options, func(o option) bool { return o.key == key })
+		if i < 0 {
+			return &Error{r.Host, fmt.Errorf("unknown option %q", key), unknownAdvice(key)}
+		}
+		if value == "" {
+			return &Error{r.Host, fmt.Errorf("option %s is empty", key), "give it a value, or leave it out"}
+		}
+		if err := options[i].set(r, value); err != nil {
+			return &Error{Route: r.Host, Err: err}
+		}
+	}
+	return nil
+}
+
+// unknownAdvice lists what there is.
+func unknownAdvice(key string) string {
+	switch key {
+	case "password", "sslpassword":
+		return "put the password into a file or an environment variable, and write auth=file:PATH or auth=env:NAME"
+	case "application_name", "options", "client_encoding", "channel_binding", "gssencmode", "target_session_attrs":
+		return "this belongs to the client's own connection"
+	}
+	var keys []string
+	for _, o := range options {
+		keys = append(keys, o.key)
+	}
+	return "options are " + strings.Join(keys, ", ")
+}
+
+// firstLabel names a route after its host: orders.abc123.us-east-1.rds.amazonaws.com is orders.
+func firstLabel(host string) string {
+	if net.ParseIP(host) != nil {
+		return host
+	}
+	label, _, _ := strings.Cut(host, ".")
+	return label
+}
