@@ -1,0 +1,80 @@
+package servers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Names of the files in a server's folder that are about the check of tokens.
+const (
+	verifierProgram = "rdsverify"
+	verifierConfig  = "rdsverify.json"
+	verifierLog     = "rdsverify.log"
+)
+
+// buildVerifier builds the program that checks tokens, or finds that it is up to date, and copies it
+// to path. It is linked statically, because it runs in roots with other libraries.
+func buildVerifier(ctx context.Context, path string) error {
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	module, err := moduleDir()
+	if err != nil {
+		return err
+	}
+	bin := filepath.Join(cache, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return err
+	}
+	lock, err := lockExclusively(ctx, bin+".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	built := filepath.Join(bin, verifierProgram)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", built, "./integration/rdsverify")
+	cmd.Dir = module
+	// What the test itself was built with, such as GOFLAGS=-race, is not for this program.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the verifier of tokens: %w\n%s", err, out)
+	}
+	return copyFile(built, path, 0o755)
+}
+
+// A verifierSettings is the configuration file of rdsverify.
+type verifierSettings struct {
+	Host            string `json:"host"`
+	Port            int    `json:"port"`
+	Region          string `json:"region"`
+	AccessKeyID     string `json:"accessKeyID"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	SessionToken    string `json:"sessionToken,omitempty"`
+	ClockOffset     string `json:"clockOffset,omitempty"`
+	Log             string `json:"log"`
+}
+
+// writeVerifierConfig writes what tokens must be like from now on.
+func (p *Postgres) writeVerifierConfig(clockOffset time.Duration) error {
+	b, err := json.MarshalIndent(verifierSettings{
+		Host:            p.Endpoint,
+		Port:            p.Port,
+		Region:          p.Region,
+		AccessKeyID:     p.AccessKeyID,
+		SecretAccessKey: p.SecretAccessKey,
+		SessionToken:    p.SessionToken,
+		ClockOffset:     clockOffset.String(),
+		Log:             p.folder.inside(verifierLog),
+	}, "", "\t")
+	if err != nil {
+		return err
+	}
+	return p.folder.write(verifierConfig, append(b, '\n'))
+}
