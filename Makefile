@@ -1,0 +1,72 @@
+# dbvalet. "make help" lists the targets.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME := 3s
+LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: demo
+demo: build compiler ## start a private database, dbvalet and psql, and show them at work (KEEP=1: leave them running)
+	@go run ./integration/demo -program bin/dbvalet $(if $(KEEP),-keep)
+
+.PHONY: test
+test: check unit integration fuzz ## all that CI checks
+
+.PHONY: build
+build: ## bin/dbvalet, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/dbvalet ./cmd/proxy
+
+.PHONY: check
+check: $(LINT) ## format, vet and lint
+	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	$(LINT) run ./...
+
+.PHONY: unit
+unit: compiler ## unit tests with the race detector
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^dbvalet/integration$$')
+
+.PHONY: integration
+integration: compiler ## the built program between real clients and real servers
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./integration
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "fuzz $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build ## dbvalet beside a direct connection, as ratios
+	go run ./bench -program bin/dbvalet
+
+.PHONY: cover
+cover: compiler ## statement coverage of the unit tests
+	go test -cover $$(go list ./... | grep -v '^dbvalet/integration$$')
+
+.PHONY: clean
+clean: ## remove what was built and fetched
+	rm -rf bin .cache
+
+# The race detector, and the PAM module of the test servers, need a C compiler.
+.PHONY: compiler
+compiler:
+	@command -v gcc >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends gcc libc6-dev; \
+		else \
+			echo "gcc is missing, which the race detector needs; install it, on Debian: apt-get install gcc libc6-dev"; exit 1; \
+		fi; }
+
+$(LINT):
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv bin/tools/golangci-lint $@
