@@ -11,7 +11,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: build compiler ## start a private database, dbvalet and psql, and show them at work (KEEP=1: leave them running)
-	@go run ./integration/demo -program bin/dbvalet $(if $(KEEP),-keep)
+	@go build -o bin/demo ./integration/demo
+	@bin/demo -program bin/dbvalet $(if $(KEEP),-keep)
 
 .PHONY: test
 test: check unit integration fuzz ## all that CI checks
@@ -46,7 +47,8 @@ fuzz: ## each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: build ## dbvalet beside a direct connection, as ratios
-	go run ./bench -program bin/dbvalet
+	@go build -o bin/bench ./bench
+	@bin/bench -program bin/dbvalet
 
 .PHONY: cover
 cover: compiler ## statement coverage of the unit tests

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -88,8 +89,8 @@ func newCredentials(r *config.Route, log *slog.Logger) (*tokens.Cache, error) {
 		argv, err := tokens.SplitCommand(rest)
 		return &tokens.Cache{Source: &tokens.Exec{Argv: argv}, TTL: execTTL, Log: log}, err
 	}
-	return nil, &config.Error{
-		Route: r.Name, Err: fmt.Errorf("auth=%s: unknown source", r.Auth),
+	return nil, &tokens.Error{
+		Source: "auth=" + r.Auth, Err: errors.New("unknown source"),
 		Advice: "sources are aws-iam, env:NAME, file:PATH and exec:COMMAND",
 	}
 }
