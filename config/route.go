@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -61,11 +62,15 @@ func text(key string, where func(r *Route) *string) option {
 	return option{key, func(r *Route, value string) error {
 		field := where(r)
 		if *field != "" {
-			return fmt.Errorf("%s is given twice, or by both of its names", key)
+			return givenTwice(key)
 		}
 		*field = value
 		return nil
 	}}
+}
+
+func givenTwice(key string) error {
+	return fmt.Errorf("%s is given twice, or by both of its names", key)
 }
 
 // options are all keys. sslmode and sslrootcert are libpq's names, so that a URL can be pasted.
@@ -88,6 +93,9 @@ var options = []option{
 }
 
 func setMaxConnections(r *Route, value string) (err error) {
+	if r.MaxConnections != 0 {
+		return givenTwice("max_connections")
+	}
 	if r.MaxConnections, err = strconv.Atoi(value); err != nil || r.MaxConnections < 1 {
 		return fmt.Errorf("max_connections=%q is not a number from 1", value)
 	}
@@ -96,10 +104,14 @@ func setMaxConnections(r *Route, value string) (err error) {
 
 // setConnectTimeout takes seconds, as libpq, or a duration such as 1m30s.
 func setConnectTimeout(r *Route, value string) (err error) {
-	if seconds, err := strconv.Atoi(value); err == nil {
-		value = strconv.Itoa(seconds) + "s"
+	if r.ConnectTimeout != 0 {
+		return givenTwice("connect_timeout")
 	}
-	if r.ConnectTimeout, err = time.ParseDuration(value); err != nil || r.ConnectTimeout <= 0 {
+	duration := value
+	if _, err := strconv.Atoi(value); err == nil {
+		duration += "s"
+	}
+	if r.ConnectTimeout, err = time.ParseDuration(duration); err != nil || r.ConnectTimeout <= 0 {
 		return fmt.Errorf("connect_timeout=%q is not a time in seconds from 1, or a duration such as 1m30s", value)
 	}
 	return nil
@@ -115,21 +127,31 @@ func ParseRoute(arg string) (*Route, error) {
 	fail := func(name, advice, format string, args ...any) (*Route, error) {
 		return nil, &Error{name, fmt.Errorf(format, args...), advice}
 	}
-	// Until the URL is understood, it may hold a password, and isn't repeated.
-	if !strings.Contains(arg, "://") {
-		return fail("argument", "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432", "not a URL")
+	// Until the URL is understood, it may hold a password: nothing of it is repeated, nor what
+	// url.Parse says about it.
+	const unread = "argument"
+	_, rest, isURL := strings.Cut(arg, "://")
+	if !isURL {
+		return fail(unread, "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432", "not a URL")
+	}
+	if strings.Contains(arg, "#") {
+		return fail(unread, `write "%23" for it`, "a # in the route's URL")
+	}
+	if hasPassword(rest) {
+		return fail(unread, "everybody on this machine can read it there: put it into a file or an environment variable, and write auth=file:PATH or auth=env:NAME",
+			"a password in the route's URL")
 	}
 	u, err := url.Parse(arg)
 	if err != nil {
-		if e, ok := err.(*url.Error); ok { //nolint:errorlint // url.Parse returns it bare
-			err = e.Err
-		}
-		return fail("argument", "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432", "not a URL: %w", err)
+		return fail(unread, "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432, and percent-encode what is special in a name",
+			"not a URL that can be read")
 	}
 	r := &Route{Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
-	if _, hasPassword := u.User.Password(); hasPassword {
-		return fail(r.Host, "everybody on this machine can read it there: put it into a file or an environment variable, and write auth=file:PATH or auth=env:NAME",
-			"a password in the route's URL")
+	if r.Host == "" {
+		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")
+	}
+	if _, err := netip.ParseAddr(r.Host); err != nil && strings.Contains(r.Host, ":") {
+		return fail(unread, "write one host: a name, or an address, that of IPv6 as [2001:db8::1]", "a colon in the host")
 	}
 	switch u.Scheme {
 	case "postgres", "postgresql":
@@ -137,8 +159,8 @@ func ParseRoute(arg string) (*Route, error) {
 	default:
 		return fail(r.Host, "a route begins with postgres://", "unknown protocol %q", u.Scheme)
 	}
-	if r.Host == "" {
-		return fail(arg, "write the database's endpoint; another address to dial goes into dial=", "no host")
+	if port, err := strconv.ParseUint(r.Port, 10, 16); err != nil || port == 0 {
+		return fail(r.Host, "ports are 1 to 65535", "the port does not exist")
 	}
 	if strings.ContainsRune(r.User+r.Database, 0) {
 		return fail(r.Host, "take the %00 out", "a zero byte in the user or the database")
@@ -146,11 +168,20 @@ func ParseRoute(arg string) (*Route, error) {
 	if err := r.setOptions(u.RawQuery); err != nil {
 		return nil, err
 	}
-	r.Name = cmp.Or(r.Name, firstLabel(r.Host))
+	r.Name = cmp.Or(r.Name, firstLabel(r.Host), r.Host)
 	if len(r.Listen) == 0 {
 		r.Listen = []string{net.JoinHostPort("127.0.0.1", r.Port)}
 	}
 	return r, nil
+}
+
+// hasPassword reports whether there is a colon in front of an @, before the options of a URL. Such a
+// password may have characters in it that should have been encoded, so that url.Parse would take a
+// part of it for something else.
+func hasPassword(rest string) bool {
+	rest, _, _ = strings.Cut(rest, "?")
+	at := strings.LastIndexByte(rest, '@')
+	return at >= 0 && strings.Contains(rest[:at], ":")
 }
 
 // setOptions reads the part of a URL behind the question mark.
@@ -160,19 +191,21 @@ func (r *Route) setOptions(query string) error {
 	}
 	for pair := range strings.SplitSeq(query, "&") {
 		key, encoded, _ := strings.Cut(pair, "=")
-		value, err := url.PathUnescape(encoded) // not QueryUnescape: a path may have a plus in it
-		if err != nil {
-			return &Error{r.Host, fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
-		}
 		i := slices.IndexFunc(options, func(o option) bool { return o.key == key })
-		if i < 0 {
+		if i < 0 { // its value may be a password
 			return &Error{r.Host, fmt.Errorf("unknown option %q", key), unknownAdvice(key)}
 		}
-		if value == "" {
+		value, err := url.PathUnescape(encoded) // not QueryUnescape: a path may have a plus in it
+		switch {
+		case err != nil:
+			return &Error{r.Host, fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
+		case value == "":
 			return &Error{r.Host, fmt.Errorf("option %s is empty", key), "give it a value, or leave it out"}
+		case strings.ContainsRune(value, 0):
+			return &Error{r.Host, fmt.Errorf("a zero byte in option %s", key), "take the %00 out"}
 		}
 		if err := options[i].set(r, value); err != nil {
-			return &Error{Route: r.Host, Err: err}
+			return &Error{r.Host, err, "correct it, or leave it out"}
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ func (s *Server) serveConn(ctx context.Context, client net.Conn, log *slog.Logge
 	session, err := s.handshake(ctx, client)
 	if err != nil {
 		log.Warn("set-up failed", append([]any{"stage", stageOf(err)}, errAttrs(err)...)...)
+		defer context.AfterFunc(ctx, func() { client.Close() })()
 		linger(client)
 		return
 	}

@@ -92,7 +92,7 @@ func listenTCP(addr string) (net.Listener, error) {
 	if err == nil {
 		return ln, nil
 	}
-	var advice string
+	advice := "check address and port in listen="
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		advice = "something listens there already, perhaps a database; choose another port in listen="

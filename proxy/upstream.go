@@ -146,7 +146,9 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 // deadlineFrom makes the end of ctx a deadline of a connection, by one of its three methods for
 // that. disarm lifts it; it returns false if ctx had ended before.
 func deadlineFrom(ctx context.Context, setDeadline func(time.Time) error) (disarm func() bool) {
-	return context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = setDeadline(time.Unix(1, 0)) })
+	// For a moment after ctx has ended, stop still comes in time.
+	return func() bool { return stop() && ctx.Err() == nil }
 }
 
 // dialCause leaves out what the caller says anyway: operation and address.

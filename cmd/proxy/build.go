@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,23 +77,29 @@ func inferAuth(r *config.Route) error {
 
 // newCredentials chooses the source of credentials.
 func newCredentials(r *config.Route, log *slog.Logger) (*tokens.Cache, error) {
+	const sources = "sources are aws-iam, env:NAME, file:PATH and exec:COMMAND"
 	kind, rest, _ := strings.Cut(r.Auth, ":")
-	switch kind {
-	case awsIAM:
+	rest = strings.TrimPrefix(rest, "//") // file:///run/secrets/pw
+	if rest == "" && slices.Contains([]string{"env", "file", "exec"}, kind) {
+		return nil, &tokens.Error{Source: "auth=" + kind, Err: errors.New("names nothing"), Advice: sources}
+	}
+	switch {
+	case r.Auth == awsIAM:
 		source, err := awsrds.New(awsrds.Options{Endpoint: r.Endpoint(), Region: r.Region, Profile: r.Profile, Log: log})
 		return &tokens.Cache{Source: source, Log: log}, err
-	case "env":
+	case kind == "env":
 		return &tokens.Cache{Source: &tokens.Env{Name: rest}, Log: log}, nil
-	case "file":
-		return &tokens.Cache{Source: &tokens.File{Path: strings.TrimPrefix(rest, "//")}, Log: log}, nil
-	case "exec":
+	case kind == "file":
+		return &tokens.Cache{Source: &tokens.File{Path: rest}, Log: log}, nil
+	case kind == "exec":
 		argv, err := tokens.SplitCommand(rest)
-		return &tokens.Cache{Source: &tokens.Exec{Argv: argv}, TTL: execTTL, Log: log}, err
+		if err != nil {
+			return nil, &tokens.Error{Source: "auth=exec", Err: err, Advice: "write auth=exec:COMMAND with quotes as for a shell"}
+		}
+		return &tokens.Cache{Source: &tokens.Exec{Argv: argv}, TTL: execTTL, Log: log}, nil
 	}
-	return nil, &tokens.Error{
-		Source: "auth=" + r.Auth, Err: errors.New("unknown source"),
-		Advice: "sources are aws-iam, env:NAME, file:PATH and exec:COMMAND",
-	}
+	// What is there may be a password.
+	return nil, &tokens.Error{Source: "auth=", Err: errors.New("unknown source"), Advice: sources}
 }
 
 // newEngine chooses the protocol.

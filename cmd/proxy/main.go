@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,13 +43,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "dbvalet: %v\n", err)
-	if hint := proxy.Hint(err); hint != "" {
+	status, hint := exitError, proxy.Hint(err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		status, hint = exitUsage, cmp.Or(hint, `"dbvalet --help" lists flags, options and their values`)
+	}
+	if hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
-	}
-	return exitError
+	return status
 }
 
 // usageError is an error in what the user wrote.

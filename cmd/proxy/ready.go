@@ -18,17 +18,25 @@ type display struct {
 
 // ready says that clients can connect to ln, and how.
 func (d display) ready(s *service, ln net.Listener) {
-	up, try := s.server.Upstream, clientCommand(s, ln.Addr())
+	up, auth, try := s.server.Upstream, sourceName(s.route.Auth), clientCommand(s, ln.Addr())
 	if d.people == nil {
 		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", up.Addr,
-			"endpoint", s.route.Endpoint(), "security", up.TLS.Describe(), "auth", s.route.Auth, "try", try)
+			"endpoint", s.route.Endpoint(), "security", up.TLS.Describe(), "auth", auth, "try", try)
 		return
 	}
 	to := s.route.Endpoint()
 	if up.Addr != to {
 		to += " by way of " + up.Addr
 	}
-	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, up.TLS.Describe(), s.route.Auth, try)
+	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, up.TLS.Describe(), auth, try)
+}
+
+// sourceName is auth= without the arguments of a command, which may be secret.
+func sourceName(auth string) string {
+	if end := strings.IndexAny(auth, " \t\n"); end >= 0 && strings.HasPrefix(auth, "exec:") {
+		return auth[:end]
+	}
+	return auth
 }
 
 // clientCommand is a command to copy that connects to addr.
@@ -57,7 +65,7 @@ func shellQuote(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@", r)
 	}
-	if strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"

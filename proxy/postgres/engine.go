@@ -25,6 +25,7 @@ type Engine struct {
 	Direct bool
 
 	cancelKeys cancelKeys
+	scramKeys  scramKeys
 }
 
 var _ proxy.Engine = (*Engine)(nil)

@@ -31,6 +31,8 @@ type login struct {
 	answered bool                 // the credential has been sent
 	method   string               // how; empty: the database asked for nothing
 
+	scramKeys *scramKeys
+
 	// passOn is what the client is to see before the database's other words: a
 	// NegotiateProtocolVersion, if there was one, and AuthenticationOk.
 	passOn []byte
@@ -38,7 +40,7 @@ type login struct {
 
 // logIn sends start to the database on conn and answers its questions with cred.
 func (e *Engine) logIn(conn net.Conn, start *startupMessage, cred tokens.Credential) (*login, error) {
-	l := &login{conn: conn, cred: cred, methods: e.RequireAuth}
+	l := &login{conn: conn, cred: cred, methods: e.RequireAuth, scramKeys: &e.scramKeys}
 	if c, ok := conn.(*tls.Conn); ok {
 		state := c.ConnectionState()
 		l.bind = &state

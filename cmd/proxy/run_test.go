@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// secret is a password that nothing may print.
+const secret = "hunter2secret"
+
+// A screen is what a program writes to; tests can wait for it.
+type screen struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{} // closed by the next write
+}
+
+func newScreen() *screen { return &screen{changed: make(chan struct{})} }
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// await returns the first line with text in it, when there is one.
+func (s *screen) await(t *testing.T, text string) string {
+	t.Helper()
+	limit := time.After(patience)
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		s.mu.Unlock()
+		for line := range strings.Lines(s.String()) {
+			if strings.Contains(line, text) && strings.HasSuffix(line, "\n") {
+				return line
+			}
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			t.Fatalf("nothing about %q was written, but\n%s", text, s)
+		}
+	}
+}
+
+// runs runs the program with args, which must come to an end.
+func runs(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	out, errOut := newScreen(), newScreen()
+	ended := make(chan int, 1)
+	go func() { ended <- run(args, out, errOut) }()
+	select {
+	case status = <-ended:
+		return status, out.String(), errOut.String()
+	case <-time.After(patience):
+		t.Fatalf("dbvalet %q goes on; it wrote\n%s%s", args, out, errOut)
+		return 0, "", ""
+	}
+}
+
+func TestUsageErrorsSayWhatToDo(t *testing.T) {
+	const good = "postgres://app@db.example.com/orders?auth=env:PW&tls=require"
+	const rds = "postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders"
+	file := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name          string
+		args          []string
+		message, hint string
+	}{
+		{"nothing", nil, "no route is given", "--help"},
+		{"unknown flag", []string{"--listen=x", good}, "unknown flag: --listen", "--help"},
+		{"flag without its value", []string{"--log-level"}, "needs an argument", "--help"},
+		{"unknown level", []string{"--log-level=loud", good}, "--log-level=loud", "--help"},
+		{"unknown format", []string{"--log-format=xml", good}, "--log-format=xml", "--help"},
+		{"no URL", []string{"orders"}, "not a URL", "postgres://"},
+		{"other protocol", []string{"mysql://db.example.com"}, `unknown protocol "mysql"`, "postgres://"},
+		{"password", []string{"postgres://app:" + secret + "@db.example.com"}, "a password", "auth=file:PATH"},
+		{"unknown option", []string{good + "&host=x"}, `unknown option "host"`, "options are name, listen"},
+		{"bad second route", []string{good, "postgres://db2.example.com?auth=env:PW&x=y"}, `route db2.example.com: unknown option "x"`, "options are"},
+		{"same name by default", []string{good, "postgres://db.example.org?auth=env:PW&tls=require"}, "route db: two routes have this name", "set name="},
+		{"same name by name=", []string{good + "&name=a", "postgres://x.example.org?auth=env:PW&tls=require&name=a"}, "route a: two routes", "set name="},
+		{"name= of one, default of the other", []string{good, "postgres://x.example.org?auth=env:PW&tls=require&name=db"}, "route db: two routes", "set name="},
+		{"no auth for another host", []string{"postgres://app@db.example.com?tls=require"}, "nothing says where the credential", "auth=env:NAME"},
+		{"unknown source", []string{"postgres://app@db.example.com?tls=require&auth=" + secret}, "auth=: unknown source", "aws-iam, env:NAME"},
+		{"unknown kind of source", []string{"postgres://app@db.example.com?tls=require&auth=password:" + secret}, "auth=: unknown source", "aws-iam, env:NAME"},
+		{"env without a name", []string{"postgres://app@db.example.com?tls=require&auth=env:"}, "auth=env: names nothing", "env:NAME"},
+		{"env without a colon", []string{"postgres://app@db.example.com?tls=require&auth=env"}, "auth=env: names nothing", "env:NAME"},
+		{"file without a path", []string{"postgres://app@db.example.com?tls=require&auth=file:"}, "auth=file: names nothing", "file:PATH"},
+		{"file: without a path", []string{"postgres://app@db.example.com?tls=require&auth=file://"}, "auth=file: names nothing", "file:PATH"},
+		{"exec without a program", []string{"postgres://app@db.example.com?tls=require&auth=exec:"}, "auth=exec: names nothing", "exec:COMMAND"},
+		{"exec with half a quote", []string{"postgres://app@db.example.com?tls=require&auth=exec:pass%20'x"}, "has no end", "exec:COMMAND"},
+		{"aws-iam with more", []string{rds + "?auth=aws-iam:dev"}, "auth=: unknown source", "aws-iam, env:NAME"},
+		{"aws-iam for an address", []string{"postgres://app@10.0.0.1?auth=aws-iam&tls=require"}, "address", "dial="},
+		{"tls=disable", []string{good[:len(good)-7] + "disable"}, "in clear", "tls=verify-full"},
+		{"tls=allow", []string{good[:len(good)-7] + "allow"}, "plain text", "tls=verify-full"},
+		{"tls=prefer", []string{good[:len(good)-7] + "prefer"}, "plain text", "tls=verify-full"},
+		{"sslmode=disable", []string{rds + "?sslmode=disable"}, "in clear", "tls=verify-full"},
+		{"unknown tls", []string{rds + "?tls=verify"}, `unknown TLS mode "verify"`, "tls=verify-full"},
+		{"verify-ca without ca", []string{"postgres://app@db.example.com?auth=env:PW&tls=verify-ca"}, "verify-ca without a CA", "ca=FILE"},
+		{"missing ca file", []string{rds + "?ca=/nonexistent/ca.pem"}, "/nonexistent/ca.pem", "ca=FILE"},
+		{"empty ca file", []string{rds + "?ca=" + file}, "no certificate in it", "PEM"},
+		{"unknown sslnegotiation", []string{rds + "?sslnegotiation=fast"}, "sslnegotiation=fast", "--help"},
+		{"unknown method", []string{rds + "?require_auth=gss"}, `unknown method "gss"`, "--help"},
+		{"mixed methods", []string{rds + "?require_auth=md5,!none"}, "mixes", "--help"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			status, stdout, stderr := runs(t, append([]string{"--log-level=error"}, row.args...)...)
+			if status != exitUsage || stdout != "" {
+				t.Errorf("got status %d and %q on stdout, want %d and nothing", status, stdout, exitUsage)
+			}
+			lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+			if len(lines) != 2 || !strings.HasPrefix(lines[0], "dbvalet: ") || !strings.HasPrefix(lines[1], "hint: ") {
+				t.Fatalf("got\n%swant an error and a hint", stderr)
+			}
+			if !strings.Contains(lines[0], row.message) || !strings.Contains(lines[1], row.hint) {
+				t.Errorf("got\n%swant %q with hint %q", stderr, row.message, row.hint)
+			}
+			if strings.Contains(stderr, secret) {
+				t.Errorf("got\n%swith the password in it", stderr)
+			}
+		})
+	}
+}
+
+func TestHelpAndVersionGoToStdout(t *testing.T) {
+	status, stdout, stderr := runs(t, "--help")
+	if status != exitOK || stderr != "" {
+		t.Errorf("--help: got status %d and %q on stderr", status, stderr)
+	}
+	for _, text := range []string{"listen=127.0.0.1:5432", "auth=aws-iam", "tls=verify-full", "--log-level", "dbvalet postgres://"} {
+		if !strings.Contains(stdout, text) {
+			t.Errorf("--help does not mention %q", text)
+		}
+	}
+	if status, stdout, _ := runs(t, "--version"); status != exitOK || !strings.Contains(stdout, version) {
+		t.Errorf("--version: got status %d and %q", status, stdout)
+	}
+}
+
+func TestListenerFailureIsNoUsageError(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	route := "postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0&listen="
+	for name, row := range map[string]struct{ listen, hint string }{
+		"taken port":      {taken.Addr().String(), "choose another port"},
+		"foreign address": {"0.0.0.0:0", "no password on this side"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, _, stderr := runs(t, "--log-level=error", route+row.listen)
+			if status != exitError || !strings.Contains(stderr, "dbvalet: route db: listen on "+row.listen) || !strings.Contains(stderr, "\nhint: ") || !strings.Contains(stderr, row.hint) {
+				t.Errorf("got status %d and\n%swant %d, and the hint %q", status, stderr, exitError, row.hint)
+			}
+		})
+	}
+}
+
+func TestSignalEndsProgram(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			stderr := newScreen()
+			ended := make(chan int, 1)
+			go func() {
+				ended <- run([]string{"postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0"}, newScreen(), stderr)
+			}()
+			stderr.await(t, `"ready"`)
+			if err := syscall.Kill(os.Getpid(), signal); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case status := <-ended:
+				if status != exitOK {
+					t.Errorf("got status %d, want %d; stderr:\n%s", status, exitOK, stderr)
+				}
+			case <-time.After(patience):
+				t.Fatalf("the program goes on; it wrote\n%s", stderr)
+			}
+			stderr.await(t, "stopped")
+		})
+	}
+}

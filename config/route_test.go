@@ -1,0 +1,268 @@
+package config
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// secret is a password that no error may repeat.
+const secret = "hunter2secret"
+
+// mustParse returns the route of arg.
+func mustParse(t *testing.T, arg string) *Route {
+	t.Helper()
+	r, err := ParseRoute(arg)
+	if err != nil {
+		t.Fatalf("ParseRoute(%q): %v", arg, err)
+	}
+	return r
+}
+
+// refuses returns the error of arg, which must say what to do.
+func refuses(t *testing.T, arg string) *Error {
+	t.Helper()
+	r, err := ParseRoute(arg)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || r != nil {
+		t.Fatalf("ParseRoute(%q) = %+v, %v, want an *Error", arg, r, err)
+	}
+	if e.Route == "" || e.Hint() == "" || !strings.HasPrefix(e.Error(), "route "+e.Route+": ") {
+		t.Errorf("ParseRoute(%q): got %q of route %q with hint %q, want all three to say something", arg, e, e.Route, e.Hint())
+	}
+	return e
+}
+
+func TestRouteIsRead(t *testing.T) {
+	// defaults is what every route has if it says nothing else.
+	defaults := Route{Name: "db", Scheme: "postgres", Host: "db.example.com", Port: "5432", Listen: []string{"127.0.0.1:5432"}}
+	for _, row := range []struct {
+		arg  string
+		edit func(r *Route)
+	}{
+		{"postgres://db.example.com", func(*Route) {}},
+		{"postgresql://db.example.com", func(*Route) {}},
+		{"POSTGRES://db.example.com", func(*Route) {}},
+		{"postgres://db.example.com/", func(*Route) {}},
+		{"postgres://db.example.com:5432", func(*Route) {}},
+		{"postgres://db.example.com:", func(*Route) {}},
+		{"postgres://db.example.com?", func(*Route) {}},
+		{"postgres://@db.example.com", func(*Route) {}},
+		{"postgres://db.example.com:6543", func(r *Route) { r.Port, r.Listen = "6543", []string{"127.0.0.1:6543"} }},
+		{"postgres://app@db.example.com/orders", func(r *Route) { r.User, r.Database = "app", "orders" }},
+		{"postgres://first.last%40example.com@db.example.com/my%20orders%2F1", func(r *Route) {
+			r.User, r.Database = "first.last@example.com", "my orders/1"
+		}},
+		{"postgres://db.example.com/a/b", func(r *Route) { r.Database = "a/b" }},
+		{"postgres://a+b@db.example.com/c+d", func(r *Route) { r.User, r.Database = "a+b", "c+d" }},
+
+		{"postgres://db.example.com?name=main", func(r *Route) { r.Name = "main" }},
+		{"postgres://db.example.com?listen=localhost:5433", func(r *Route) { r.Listen = []string{"localhost:5433"} }},
+		{"postgres://db.example.com?listen=127.0.0.1:0&listen=/run/db", func(r *Route) { r.Listen = []string{"127.0.0.1:0", "/run/db"} }},
+		{"postgres://db.example.com?listen=[::1]:5432", func(r *Route) { r.Listen = []string{"[::1]:5432"} }},
+		{"postgres://db.example.com?auth=env:PGPASSWORD", func(r *Route) { r.Auth = "env:PGPASSWORD" }},
+		{"postgres://db.example.com?auth=file:///run/secrets/pw", func(r *Route) { r.Auth = "file:///run/secrets/pw" }},
+		{"postgres://db.example.com?auth=exec:vault%20read%20-field=password%20db/app", func(r *Route) {
+			r.Auth = "exec:vault read -field=password db/app"
+		}},
+		{"postgres://db.example.com?region=eu-west-1&profile=dev", func(r *Route) { r.Region, r.Profile = "eu-west-1", "dev" }},
+		{"postgres://db.example.com?dial=127.0.0.1:15432", func(r *Route) { r.Dial = "127.0.0.1:15432" }},
+		{"postgres://db.example.com?tls=verify-ca", func(r *Route) { r.TLS = "verify-ca" }},
+		{"postgres://db.example.com?sslmode=require", func(r *Route) { r.TLS = "require" }},
+		{"postgres://db.example.com?ca=/etc/a+b.pem", func(r *Route) { r.CA = "/etc/a+b.pem" }},
+		{"postgres://db.example.com?ca=/etc/a%2Bb%20%26%25%23.pem", func(r *Route) { r.CA = "/etc/a+b &%#.pem" }},
+		{"postgres://db.example.com?sslrootcert=system", func(r *Route) { r.CA = "system" }},
+		{"postgres://db.example.com?tls_server_name=project:instance", func(r *Route) { r.TLSServerName = "project:instance" }},
+		{"postgres://db.example.com?sslnegotiation=direct", func(r *Route) { r.SSLNegotiation = "direct" }},
+		{"postgres://db.example.com?require_auth=!md5,!none", func(r *Route) { r.RequireAuth = "!md5,!none" }},
+		{"postgres://db.example.com?max_connections=1", func(r *Route) { r.MaxConnections = 1 }},
+		{"postgres://db.example.com?connect_timeout=10", func(r *Route) { r.ConnectTimeout = 10 * time.Second }},
+		{"postgres://db.example.com?connect_timeout=1m30s", func(r *Route) { r.ConnectTimeout = 90 * time.Second }},
+
+		{"postgres://10.0.0.1", func(r *Route) { r.Name, r.Host = "10.0.0.1", "10.0.0.1" }},
+		{"postgres://localhost", func(r *Route) { r.Name, r.Host = "localhost", "localhost" }},
+		{"postgres://[2001:db8::1]", func(r *Route) { r.Name, r.Host = "2001:db8::1", "2001:db8::1" }},
+		{"postgres://app@[2001:db8::1]:6543/orders", func(r *Route) {
+			r.Name, r.Host, r.Port, r.User, r.Database = "2001:db8::1", "2001:db8::1", "6543", "app", "orders"
+			r.Listen = []string{"127.0.0.1:6543"}
+		}},
+		{"postgres://[fe80::1%25eth0]", func(r *Route) { r.Name, r.Host = "fe80::1%eth0", "fe80::1%eth0" }},
+		{"postgres://orders.abc123.us-east-1.rds.amazonaws.com", func(r *Route) {
+			r.Name, r.Host = "orders", "orders.abc123.us-east-1.rds.amazonaws.com"
+		}},
+	} {
+		t.Run(row.arg, func(t *testing.T) {
+			want := defaults
+			row.edit(&want)
+			if got := mustParse(t, row.arg); !reflect.DeepEqual(*got, want) {
+				t.Errorf("got\n%+v, want\n%+v", *got, want)
+			}
+		})
+	}
+}
+
+func TestEveryOptionSetsAField(t *testing.T) {
+	values := map[string]string{"max_connections": "7", "connect_timeout": "7"}
+	for _, o := range options {
+		value := values[o.key]
+		if value == "" {
+			value = "value"
+		}
+		plain, set := mustParse(t, "postgres://db.example.com"), mustParse(t, "postgres://db.example.com?"+o.key+"="+value)
+		if reflect.DeepEqual(plain, set) {
+			t.Errorf("%s changes nothing", o.key)
+		}
+	}
+}
+
+func TestOptionsAreGivenOnce(t *testing.T) {
+	for _, pair := range []string{
+		"name=a&name=b", "auth=env:A&auth=env:B", "region=a&region=b", "profile=a&profile=b", "dial=a:1&dial=b:1",
+		"tls=require&tls=verify-full", "tls=verify-full&tls=verify-full", "sslmode=require&tls=verify-full", "tls=verify-full&sslmode=require",
+		"ca=/a&ca=/b", "ca=/a&sslrootcert=/b", "sslrootcert=/a&ca=/a", "tls_server_name=a&tls_server_name=b",
+		"sslnegotiation=direct&sslnegotiation=postgres", "require_auth=md5&require_auth=none",
+		"max_connections=1&max_connections=2", "connect_timeout=1&connect_timeout=2",
+	} {
+		e := refuses(t, "postgres://db.example.com?"+pair)
+		_, second, _ := strings.Cut(pair, "&")
+		key, _, _ := strings.Cut(second, "=")
+		if !strings.Contains(e.Error(), "route db.example.com: "+key+" is given twice") {
+			t.Errorf("%s: got %v", pair, e)
+		}
+	}
+}
+
+func TestBadRouteIsRefused(t *testing.T) {
+	for _, row := range []struct{ name, arg, message, hint string }{
+		{"nothing", "", "not a URL", "postgres://"},
+		{"a host", "db.example.com", "not a URL", "postgres://"},
+		{"a flag in the wrong place", "listen=127.0.0.1:5432", "not a URL", "postgres://"},
+		{"libpq's other form", "host=db.example.com user=app", "not a URL", "postgres://"},
+		{"space", "postgres://db example com", "not a URL", "percent-encode"},
+		{"bad percent", "postgres://db.example.com/%zz", "not a URL", "percent-encode"},
+		{"control character", "postgres://db.example.com/\x7f", "not a URL", ""},
+		{"port that is no number", "postgres://db.example.com:54a32", "not a URL", ""},
+		{"port 0", "postgres://db.example.com:0", "the port", "65535"},
+		{"password and @ in the database", "postgres://db.example.com:5432/a@b", "a password", "auth=file:PATH"},
+		{"port 65536", "postgres://db.example.com:65536", "the port", "65535"},
+		{"mysql", "mysql://db.example.com", `unknown protocol "mysql"`, "postgres://"},
+		{"http", "http://db.example.com", `unknown protocol "http"`, "postgres://"},
+		{"no host", "postgres:///orders", "no host", "dial="},
+		{"colon in the host", "postgres://db:example:", "a colon in the host", "[2001:db8::1]"},
+		{"colon in brackets", "postgres://[db:example]", "", ""},
+		{"no host but a port", "postgres://:5432/orders", "no host", "dial="},
+		{"no host but a user", "postgres://app@/orders", "no host", "dial="},
+		{"password", "postgres://app:" + secret + "@db.example.com", "a password", "auth=file:PATH"},
+		{"empty password", "postgres://app:@db.example.com", "a password", "auth=env:NAME"},
+		{"zero byte in the user", "postgres://a%00b@db.example.com", "zero byte", "%00"},
+		{"zero byte in the database", "postgres://db.example.com/a%00b", "zero byte", "%00"},
+		{"zero byte in an option", "postgres://db.example.com?auth=env:a%00b", "zero byte", "%00"},
+		{"fragment", "postgres://db.example.com?auth=file:/run/a#b", "#", "%23"},
+		{"several hosts", "postgres://a:5432,b:5432", "a colon in the host", "one host"},
+		{"unknown option", "postgres://db.example.com?host=x", `unknown option "host"`, "listen, auth"},
+		{"capitals", "postgres://db.example.com?Listen=x", `unknown option "Listen"`, "listen, auth"},
+		{"encoded key", "postgres://db.example.com?list%65n=x", `unknown option "list%65n"`, "listen, auth"},
+		{"password option", "postgres://db.example.com?password=" + secret, `unknown option "password"`, "auth=file:PATH"},
+		{"key's password", "postgres://db.example.com?sslpassword=" + secret, `unknown option "sslpassword"`, "auth=file:PATH"},
+		{"client's option", "postgres://db.example.com?application_name=x", `unknown option "application_name"`, "client's own"},
+		{"no option between two", "postgres://db.example.com?name=a&&tls=require", `unknown option ""`, "listen, auth"},
+		{"empty option", "postgres://db.example.com?listen=", "listen is empty", "leave it out"},
+		{"option without a value", "postgres://db.example.com?listen", "listen is empty", "leave it out"},
+		{"bad percent in an option", "postgres://db.example.com?ca=/a%zz", "option ca", "%25"},
+		{"half a percent in an option", "postgres://db.example.com?ca=/100%", "option ca", "%25"},
+		{"max_connections of none", "postgres://db.example.com?max_connections=0", "max_connections", ""},
+		{"max_connections of less", "postgres://db.example.com?max_connections=-1", "max_connections", ""},
+		{"max_connections of many", "postgres://db.example.com?max_connections=99999999999999999999", "max_connections", ""},
+		{"max_connections of words", "postgres://db.example.com?max_connections=ten", "max_connections", ""},
+		{"connect_timeout of none", "postgres://db.example.com?connect_timeout=0", "connect_timeout", ""},
+		{"connect_timeout of less", "postgres://db.example.com?connect_timeout=-5", "connect_timeout", ""},
+		{"connect_timeout of for ever", "postgres://db.example.com?connect_timeout=99999999999999", "connect_timeout", ""},
+		{"connect_timeout of words", "postgres://db.example.com?connect_timeout=soon", "connect_timeout", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			e := refuses(t, row.arg)
+			if !strings.Contains(e.Error(), row.message) || !strings.Contains(e.Hint(), row.hint) {
+				t.Errorf("got %q with hint %q, want %q with hint %q", e, e.Hint(), row.message, row.hint)
+			}
+		})
+	}
+}
+
+// Wherever a password stands, and whatever in it is not percent-encoded, no error repeats a part of it.
+func TestPasswordIsNeverRepeated(t *testing.T) {
+	for _, arg := range []string{
+		"postgres://app:" + secret + "@db.example.com/orders",
+		"postgres://app:" + secret + "@db.example.com:54a32/orders",
+		"postgres://app:" + secret + "@/orders",
+		"postgres://app:" + secret + "@db example com/orders",
+		"postgres://app:" + secret + "@db.example.com/%zz",
+		"postgres://app:" + secret + "@[::1/orders",
+		"postgres://app:" + secret + "@" + secret + "/x@db.example.com/orders", // an @ and a / in it
+		"postgres://app:" + secret + "/x@db.example.com/orders",
+		"postgres://app:" + secret + "?x@db.example.com/orders",
+		"postgres://app:1234/" + secret + "@db.example.com/orders",
+		"postgres://app:" + secret + "#x@db.example.com/orders",
+		"postgres://app:" + secret + "%@db.example.com/orders",
+		"postgres://app:%zz" + secret + "@db.example.com/orders",
+		"postgres://app:" + secret + " @db.example.com/orders",
+		"postgres://app:" + secret + ":" + secret + "@db.example.com/orders",
+		"postgres://app:x@" + secret + "@db.example.com/orders",
+		"postgres:app:" + secret + "@db.example.com/orders",
+		"postgres:/app:" + secret + "@db.example.com://orders",
+		"mysql://app:" + secret + "@db.example.com/orders",
+		"app:" + secret + "@db.example.com/orders",
+		secret,
+		secret + "://db.example.com:x/orders",
+		"postgres:///orders?password=" + secret,
+		"postgres://db.example.com/orders?password=" + secret,
+		"postgres://db.example.com/orders?password=%zz" + secret,
+		"postgres://db.example.com/orders?password=%" + secret[:2] + secret,
+		"postgres://db.example.com/orders?sslpassword=" + secret,
+		"postgres://db.example.com/orders?user=app&password=" + secret,
+	} {
+		// Even two characters of it are too many.
+		text := refuses(t, arg)
+		for _, s := range []string{text.Error(), text.Hint()} {
+			for _, part := range []string{secret, secret[:7], "hun", "%hu", "%zz", "/x@", "x@"} {
+				if strings.Contains(s, part) && (part != "hun" || !strings.Contains(arg, secret+"://")) {
+					t.Errorf("ParseRoute(%q): got %q, which repeats %q", arg, s, part)
+				}
+			}
+		}
+	}
+}
+
+func FuzzParseRoute(f *testing.F) {
+	for _, arg := range []string{
+		"postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432&auth=env:PW",
+		"postgres://app:" + secret + "@db.example.com/orders",
+		"postgres://app:%x" + secret + "/@?#[::1]:1/orders",
+		"postgres:///x?password=" + secret,
+		"postgresql://[::1]:5432/?sslmode=require&sslrootcert=/a%20b&max_connections=1&connect_timeout=1s",
+		"://", "postgres://%00@h/%00",
+	} {
+		f.Add(arg)
+	}
+	f.Fuzz(func(t *testing.T, arg string) {
+		r, err := ParseRoute(arg)
+		if err != nil {
+			e, ok := errors.AsType[*Error](err)
+			if !ok || r != nil || e.Route == "" || e.Hint() == "" {
+				t.Fatalf("got %+v, %v, want an *Error with a route and a hint", r, err)
+			}
+			// What stands behind the user in a URL that is meant well.
+			if _, rest, ok := strings.Cut(arg, "://app:"); ok && strings.HasPrefix(rest, secret) && strings.Contains(e.Error()+e.Hint(), secret) {
+				t.Errorf("got %q with hint %q, which repeats the password", e, e.Hint())
+			}
+			return
+		}
+		if r.Host == "" || r.Port == "" || r.Name == "" || r.Scheme != "postgres" || len(r.Listen) == 0 {
+			t.Errorf("%q is %+v, which lacks something", arg, r)
+		}
+		if strings.ContainsRune(r.User+r.Database, 0) {
+			t.Errorf("%q has a zero byte in %q or %q", arg, r.User, r.Database)
+		}
+	})
+}
