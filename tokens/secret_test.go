@@ -18,7 +18,7 @@ const secretText = "hunter2-Zq"
 
 // leaks reports whether text shows secretText as it is, in hexadecimal, or byte by byte.
 func leaks(text string) bool {
-	decimal := strings.Trim(fmt.Sprint([]byte(secretText)), "[]")
+	decimal := strings.Trim(fmt.Sprintf("%d", []byte(secretText)), "[]")
 	for _, form := range []string{secretText, fmt.Sprintf("%x", secretText), fmt.Sprintf("% x", secretText), decimal} {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
 			return true

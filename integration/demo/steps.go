@@ -80,15 +80,17 @@ func (v *valet) stop() error {
 	return v.cmd.Wait()
 }
 
-// What psql is expected to end with.
+// An outcome is what psql is expected to end with.
+type outcome int
+
 const (
-	accepted = true
-	refused  = false
+	accepted outcome = iota
+	refused
 )
 
 // psql runs a statement and shows the command and what came of it. It is an error if that is not
 // what was expected.
-func psql(ctx context.Context, expected bool, conninfo, sql string) error {
+func psql(ctx context.Context, expected outcome, conninfo, sql string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd, err := servers.Client(ctx, "18", "psql", "-X", "-w", "-P", "footer=off", "-c", sql, conninfo)
@@ -102,8 +104,11 @@ func psql(ctx context.Context, expected bool, conninfo, sql string) error {
 	for line := range strings.Lines(output.String()) {
 		fmt.Print("  " + line)
 	}
-	if (err == nil) != expected {
-		return fmt.Errorf("psql ended with %v, which was not expected here", err)
+	switch {
+	case expected == accepted && err != nil:
+		return fmt.Errorf("psql was to succeed: %w", err)
+	case expected == refused && err == nil:
+		return errors.New("psql was to be refused")
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func (s *Source) endpoint(ctx context.Context) (string, error) {
 		s.substitute(name)
 		return name, nil
 	}
-	if e, ok := errors.AsType[*net.DNSError](err); err != nil && !(ok && e.IsNotFound) {
+	if e, ok := errors.AsType[*net.DNSError](err); err != nil && (!ok || !e.IsNotFound) {
 		return s.lastAlias(fmt.Errorf("look up the RDS endpoint behind the name: %w", err))
 	}
 	s.warn(err)
