@@ -269,6 +269,29 @@ func TestTerminationEndsSessionsAndTheProgram(t *testing.T) {
 	})
 }
 
+// TestQueryEndsWithItsClient kills a client in the middle of a query. The server looks after its
+// client if it was told to, and must see the end of dbvalet's connection then.
+func TestQueryEndsWithItsClient(t *testing.T) {
+	p := ownServer(t, servers.Options{Settings: map[string]string{"client_connection_check_interval": "50ms"}})
+	v := start(t, p.AWSEnvironment(), iamRoute(p))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd, err := servers.Client(ctx, "18", "psql", "-X", "-w", "-c", "SELECT pg_sleep(600)", v.conninfo())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+	waitUntil(t, "the query sleeps", func() bool { return superuser(t, p, sleeping) == "1" })
+	cmd.Process.Kill()
+	if err := cmd.Wait(); err == nil {
+		t.Error("psql ended with success")
+	}
+	waitUntil(t, "the query has ended", func() bool { return superuser(t, p, sleeping) == "0" })
+}
+
 // counter counts what is written to it.
 type counter struct{ bytes int64 }
 

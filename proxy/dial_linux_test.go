@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dbvalet/tokens"
 )
 
 // TestDialThatHangsEndsAtTimeLimit has a listener whose queue is full: the kernel drops what comes.
@@ -38,7 +40,8 @@ func TestDialThatHangsEndsAtTimeLimit(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errHandshakeTimeout)
 	defer cancel()
 	began := time.Now()
-	_, err = newUpstream(addr, numbered{new(counter)}).Connect(ctx, "app", nil)
+	_, err = newUpstream(addr, numbered{new(counter)}).Connect(ctx, "app",
+		func(context.Context, net.Conn, tokens.Credential) (net.Conn, error) { return nil, errTest })
 	if stageOf(err) != StageDial || !timedOut(err) || Hint(err) == "" {
 		t.Errorf("got %v, want an error of stage dial that is a time limit's, with a hint", err)
 	}

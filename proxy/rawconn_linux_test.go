@@ -95,7 +95,7 @@ func TestFastConnectionBehavesAsAnyOther(t *testing.T) {
 			},
 			"a deadline ends a write": func(t *testing.T, conn, _ net.Conn) {
 				much := make([]byte, 32<<20)
-				_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+				_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
 				n, err := conn.Write(much)
 				checkDeadline(t, err)
 				if n == 0 || n == len(much) {

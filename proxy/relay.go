@@ -159,9 +159,14 @@ func endWrites(client net.Conn) {
 	client.SetReadDeadline(time.Now().Add(lingerTime))
 }
 
-// closeWrite passes an end on, where the kind of connection can.
+// closeWrite passes an end on, where the kind of connection can. Under TLS that is two ends: the
+// stream's, and that of the connection below, by which a server notices in mid-query that its client
+// is gone (PostgreSQL's client_connection_check_interval).
 func closeWrite(conn net.Conn) {
 	if c, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()
+	}
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		closeWrite(c.NetConn())
 	}
 }

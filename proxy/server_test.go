@@ -128,7 +128,7 @@ func TestSessionThatIsReadyTooLateIsEnded(t *testing.T) {
 	var ended counter
 	s := newServer(echo(t))
 	s.Engine = late{joins{ended: func() { ended.next() }}}
-	s.HandshakeTimeout = 20 * time.Millisecond
+	s.HandshakeTimeout = 200 * time.Millisecond
 	var log bytes.Buffer
 	s.Log = slog.New(slog.NewTextHandler(&log, nil))
 	addr, stop := s.serve(t)
@@ -154,7 +154,7 @@ func (e late) Handshake(ctx context.Context, client net.Conn, up *Upstream) (*Se
 
 func TestSessionHasNoTimeLimit(t *testing.T) {
 	s := newServer(echo(t))
-	s.HandshakeTimeout = 50 * time.Millisecond
+	s.HandshakeTimeout = 200 * time.Millisecond
 	addr, _ := s.serve(t)
 	c := dial(t, addr)
 	for began := time.Now(); time.Since(began) < 2*s.HandshakeTimeout; {

@@ -146,7 +146,11 @@ func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			u := newUpstream(row.addr, row.source)
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errHandshakeTimeout)
+			limit := patience
+			if strings.Contains(row.hint, "connect_timeout=") {
+				limit = 200 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), limit, errHandshakeTimeout)
 			defer cancel()
 			conn, err := u.Connect(ctx, "app", row.login)
 			if err == nil {

@@ -222,7 +222,7 @@ func TestCancelRequestEndsAtTimeLimit(t *testing.T) {
 			t.Parallel()
 			db := startDatabase(t, issues([]byte("key!"), nil)[0], play)
 			v := newValet(t, db.addr)
-			v.server.HandshakeTimeout = 200 * time.Millisecond
+			v.server.HandshakeTimeout = 500 * time.Millisecond
 			v.serve(t).dial(t).login()
 			v.cancel(t, cancelPacket(4711, []byte("key!")))
 		})

@@ -25,7 +25,6 @@ type Engine struct {
 	Direct bool
 
 	cancelKeys cancelKeys
-	scramKeys  scramKeys
 }
 
 var _ proxy.Engine = (*Engine)(nil)

@@ -31,8 +31,6 @@ type login struct {
 	answered bool                 // the credential has been sent
 	method   string               // how; empty: the database asked for nothing
 
-	scramKeys *scramKeys
-
 	// passOn is what the client is to see before the database's other words: a
 	// NegotiateProtocolVersion, if there was one, and AuthenticationOk.
 	passOn []byte
@@ -40,7 +38,7 @@ type login struct {
 
 // logIn sends start to the database on conn and answers its questions with cred.
 func (e *Engine) logIn(conn net.Conn, start *startupMessage, cred tokens.Credential) (*login, error) {
-	l := &login{conn: conn, cred: cred, methods: e.RequireAuth, scramKeys: &e.scramKeys}
+	l := &login{conn: conn, cred: cred, methods: e.RequireAuth}
 	if c, ok := conn.(*tls.Conn); ok {
 		state := c.ConnectionState()
 		l.bind = &state

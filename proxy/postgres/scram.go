@@ -5,13 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/xdg-go/scram"
 	"github.com/xdg-go/stringprep"
-
-	"dbvalet/tokens"
 )
 
 const (
@@ -72,46 +69,7 @@ func (l *login) scram(mechanisms []string) error {
 		return loginError("the server may not be who it says it is; check host, port and ca= of the route",
 			"SCRAM: the server could not prove that it knows the password")
 	}
-	l.scramKeys.keep(l.cred, client)
 	return nil
-}
-
-// scramKeys keeps, for each user, what was derived from the password in the last login that
-// succeeded: deriving it again is half of the work of a connection. Only a server that has proved
-// that it knows the password gets something kept. The zero value is empty.
-type scramKeys struct {
-	mu    sync.Mutex
-	users map[string]derivedKeys
-}
-
-// derivedKeys are a client that remembers its keys, and the password that they belong to.
-type derivedKeys struct {
-	password tokens.Secret
-	client   *scram.Client
-}
-
-// maxScramUsers bounds the memory: the names of the users come from clients.
-const maxScramUsers = 100
-
-// client returns a client for cred, with its keys derived already where that can be.
-func (k *scramKeys) client(cred tokens.Credential) (*scram.Client, error) {
-	k.mu.Lock()
-	kept, ok := k.users[cred.User]
-	k.mu.Unlock()
-	if ok && kept.password.Equal(cred.Password) {
-		return kept.client, nil
-	}
-	return scramClient(cred.Password.Reveal())
-}
-
-// keep remembers client for the next login with cred.
-func (k *scramKeys) keep(cred tokens.Credential, client *scram.Client) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.users == nil || len(k.users) >= maxScramUsers {
-		k.users = make(map[string]derivedKeys)
-	}
-	k.users[cred.User] = derivedKeys{cred.Password, client}
 }
 
 // scramError is an error in the exchange; it may repeat what the server sent.
