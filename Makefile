@@ -2,7 +2,7 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-FUZZTIME := 3s
+FUZZTIME := 5s
 LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .PHONY: help
