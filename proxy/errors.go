@@ -1,12 +1,16 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Stage names a step in the life of a connection. It is the same word in an error that a client
@@ -69,6 +73,53 @@ func Final(err error) bool {
 		Final() bool
 	}](err)
 	return ok && e.Final()
+}
+
+// Advice for when there is nothing better to say.
+const (
+	CheckServer = "check that host and port of the route are those of the database"
+	SeeLog      = "see the database's log for the reason; if it has none, something on the way ended the connection"
+)
+
+// LoginError is an error in how the database conducts the login, which trying again won't change.
+func LoginError(advice, format string, args ...any) error {
+	return &SetupError{Stage: StageAuth, Err: fmt.Errorf(format, args...), Advice: cmp.Or(advice, CheckServer), Permanent: true}
+}
+
+// NetworkError is an error of the connection to the database, at one of an engine's stages.
+func NetworkError(stage Stage, doing string, err error) error {
+	e := &SetupError{Stage: stage, Err: fmt.Errorf("%s: %w", doing, err)}
+	switch {
+	case HungUp(err):
+		e.Advice = SeeLog
+	case !errors.Is(err, os.ErrDeadlineExceeded): // which Hint has advice for
+		e.Advice = CheckServer
+	}
+	return e
+}
+
+// HungUp reports whether err is the end of a connection that should have gone on.
+func HungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// maxText is how much of a text is worth reading, in bytes. libpq takes no ErrorResponse of more than
+// 30,000.
+const maxText = 2000
+
+// Printable replaces what could play tricks on a terminal or a log, and cuts what is too long: some of
+// the text comes from the other side of the network.
+func Printable(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
 }
 
 // errAttrs are the attributes of the log for err and its hint, as far as there are any.

@@ -52,29 +52,15 @@ func (c *UpstreamConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Connect opens a connection to the database and logs in as user. Where the database refuses the
-// credential, it asks for another and, if there is one, tries again once on a new connection; the
-// client has been told nothing yet, so it does not notice. The end of ctx is the end of the time
-// for all of it. An error is a *SetupError.
+// Connect opens a connection to the database and logs in as user, as an Opening does that nobody has
+// dialled. An error is a *SetupError.
 func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
-	release, err := u.acquire()
+	o, err := u.Begin()
 	if err != nil {
 		return nil, err
 	}
-	cred, err := u.Credentials.Credential(ctx, user)
-	if err != nil {
-		release()
-		return nil, atStage(StageCredential, err)
-	}
-	conn, err := u.attempt(ctx, cred, login)
-	if errors.Is(err, ErrRejected) {
-		cred, conn, err = u.retry(ctx, user, cred, login, err)
-	}
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return &UpstreamConn{Conn: conn, Credential: cred, release: release}, nil
+	defer o.Close()
+	return o.Login(ctx, user, login)
 }
 
 // Dial opens a bare connection to address, which is Addr or the resolved address of an earlier
@@ -93,51 +79,19 @@ func (u *Upstream) Dial(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // acquire takes a place under the limit, which release gives back.
-func (u *Upstream) acquire() (release func(), err error) {
-	release = func() { u.conns.Add(-1) }
+func (u *Upstream) acquire() error {
 	if n := u.conns.Add(1); u.MaxConns > 0 && n > int64(u.MaxConns) {
-		release()
-		return nil, &SetupError{
+		u.release()
+		return &SetupError{
 			Stage:  StageLimit,
 			Err:    fmt.Errorf("too many connections: the route's limit is %d", u.MaxConns),
 			Advice: "close connections that are not needed, or raise max_connections on the route",
 		}
 	}
-	return release, nil
+	return nil
 }
 
-// attempt dials and logs in once.
-func (u *Upstream) attempt(ctx context.Context, cred tokens.Credential, login Login) (net.Conn, error) {
-	bare, err := u.Dial(ctx, u.Addr)
-	if err != nil {
-		return nil, err
-	}
-	disarm := deadlineFrom(ctx, bare.SetDeadline)
-	conn, err := login(ctx, bare, cred)
-	if !disarm() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		bare.Close()
-		return nil, atStage(StageAuth, err)
-	}
-	return conn, nil
-}
-
-// retry follows a login that the database refused with cred. It returns refused, the database's own
-// words, where there is nothing better to try.
-func (u *Upstream) retry(ctx context.Context, user string, cred tokens.Credential, login Login, refused error) (tokens.Credential, net.Conn, error) {
-	fresh, err := u.Credentials.Refresh(ctx, user, cred)
-	if err != nil {
-		if !errors.Is(err, tokens.ErrUnchanged) {
-			u.Log.Warn("no other credential", append([]any{"stage", StageCredential, "user", user}, errAttrs(err)...)...)
-		}
-		return cred, nil, refused
-	}
-	u.Log.Info("credential rejected, trying another", "stage", StageAuth, "user", user, "rejected", cred, "next", fresh)
-	conn, err := u.attempt(ctx, fresh, login)
-	return fresh, conn, err
-}
+func (u *Upstream) release() { u.conns.Add(-1) }
 
 // keepAlive notices a peer that is gone without a word (a NAT that forgot, a host that died) within
 // a minute, and keeps a quiet session from being forgotten on the way.

@@ -20,7 +20,7 @@ type Engine struct {
 	// name.
 	Database string
 	// RequireAuth limits how the database may ask for the credential.
-	RequireAuth Methods
+	RequireAuth proxy.Methods
 	// Direct begins TLS without asking first (sslnegotiation=direct, PostgreSQL 17).
 	Direct bool
 

@@ -1,16 +1,10 @@
 package postgres
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"strings"
-	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -35,39 +29,12 @@ type coded struct {
 	sqlstate string
 }
 
-// Advice for when there is nothing better to say.
-const (
-	checkClient = "check the client: what it sent is not PostgreSQL's protocol, version 3"
-	checkServer = "check that host and port of the route are those of the database"
-	seeLog      = "see the database's log for the reason; if it has none, something on the way ended the connection"
-)
+// checkClient is advice for when there is nothing better to say.
+const checkClient = "check the client: what it sent is not PostgreSQL's protocol, version 3"
 
 // clientError is an error in what the client sent.
 func clientError(sqlstate, advice, format string, args ...any) error {
 	return &proxy.SetupError{Stage: proxy.StageClient, Err: coded{fmt.Errorf(format, args...), sqlstate}, Advice: advice}
-}
-
-// loginError is an error in how the database conducts the login, which trying again won't change.
-func loginError(advice, format string, args ...any) error {
-	return &proxy.SetupError{Stage: proxy.StageAuth, Err: fmt.Errorf(format, args...), Advice: cmp.Or(advice, checkServer), Permanent: true}
-}
-
-// networkError is an error of the connection to the database, at one of the engine's stages.
-func networkError(stage proxy.Stage, doing string, err error) error {
-	e := &proxy.SetupError{Stage: stage, Err: fmt.Errorf("%s: %w", doing, err)}
-	switch {
-	case hungUp(err):
-		e.Advice = seeLog
-	case !errors.Is(err, os.ErrDeadlineExceeded): // which package proxy has advice for
-		e.Advice = checkServer
-	}
-	return e
-}
-
-// hungUp reports whether err is the end of the connection to the database.
-func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // databaseError is the database's refusal of a session, an ErrorResponse.
@@ -80,7 +47,7 @@ type databaseError struct {
 }
 
 func (e *databaseError) Error() string {
-	return printable(fmt.Sprintf("the database says: %s: %s (SQLSTATE %s)", e.response.Severity, e.response.Message, e.response.Code))
+	return proxy.Printable(fmt.Sprintf("the database says: %s: %s (SQLSTATE %s)", e.response.Severity, e.response.Message, e.response.Code))
 }
 
 // Hint is for the log; the client gets the database's words alone.
@@ -119,8 +86,8 @@ func errorResponse(err error) []byte {
 		Severity:            "FATAL",
 		SeverityUnlocalized: "FATAL",
 		Code:                sqlstate(err),
-		Message:             "dbvalet: " + printable(err.Error()),
-		Hint:                printable(proxy.Hint(err)),
+		Message:             "dbvalet: " + proxy.Printable(err.Error()),
+		Hint:                proxy.Printable(proxy.Hint(err)),
 	}
 	if e, ok := errors.AsType[*proxy.SetupError](err); ok {
 		response.Detail = fmt.Sprintf("The connection was not set up; it got as far as stage %q.", e.Stage)
@@ -144,27 +111,9 @@ func sqlstate(err error) string {
 		switch {
 		case e.Stage == proxy.StageLimit:
 			return tooManyConnections
-		case e.Stage == proxy.StageAuth && hungUp(err):
+		case e.Stage == proxy.StageAuth && proxy.HungUp(err):
 			return connectionFailure
 		}
 	}
 	return cannotConnectNow
-}
-
-// maxText is how much of a text is worth reading, in bytes. libpq takes no ErrorResponse of more than
-// 30,000.
-const maxText = 2000
-
-// printable replaces what could play tricks on a terminal or a log, and cuts what is too long: some of
-// the text comes from the other side of the network.
-func printable(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, s)
 }

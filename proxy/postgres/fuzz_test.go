@@ -139,7 +139,7 @@ func FuzzLogIn(f *testing.F) {
 		conn := newTape(said)
 		l, err := engine.logIn(conn, start, tokens.Credential{User: "app", Password: tokens.NewSecret(secret)})
 		told := strings.TrimPrefix(conn.out.String(), "start")
-		if strings.Contains(told, secret) && methods.check(MethodPassword) != nil {
+		if strings.Contains(told, secret) && !methods.Allow(MethodPassword) {
 			t.Errorf("the server got the password, and require_auth is %s", requireAuth)
 		}
 		if strings.Count(told, secret) > 1 {
@@ -179,11 +179,11 @@ func FuzzParseMethods(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, method := range knownMethods {
+		for _, method := range []string{MethodPassword, methodMD5, methodSCRAM, methodNone} {
 			named := slices.Contains(strings.Split(list, ","), method)
 			refused := slices.Contains(strings.Split(list, ","), "!"+method)
 			want := list == "" || named || strings.HasPrefix(list, "!") && !refused
-			if got := m.check(method) == nil; got != want {
+			if got := m.Allow(method); got != want {
 				t.Errorf("require_auth=%s: %s allowed: got %v, want %v", list, method, got, want)
 			}
 		}

@@ -26,7 +26,7 @@ const (
 type login struct {
 	conn     net.Conn // encrypted
 	cred     tokens.Credential
-	methods  Methods
+	methods  proxy.Methods
 	bind     *tls.ConnectionState // for channel binding; nil where there is nothing to bind to
 	answered bool                 // the credential has been sent
 	method   string               // how; empty: the database asked for nothing
@@ -44,7 +44,7 @@ func (e *Engine) logIn(conn net.Conn, start *startupMessage, cred tokens.Credent
 		l.bind = &state
 	}
 	if _, err := conn.Write(start.packet); err != nil {
-		return nil, networkError(proxy.StageAuth, "send the startup message", err)
+		return nil, proxy.NetworkError(proxy.StageAuth, "send the startup message", err)
 	}
 	for range maxLoginMessages {
 		m, err := readMessage(conn, maxLoginMessage)
@@ -62,10 +62,10 @@ func (e *Engine) logIn(conn net.Conn, start *startupMessage, cred tokens.Credent
 		case 'v':
 			l.passOn = append(l.passOn, m...)
 		default:
-			return nil, loginError("", "unexpected message %q during the login", m.kind())
+			return nil, proxy.LoginError("", "unexpected message %q during the login", m.kind())
 		}
 	}
-	return nil, loginError("", "more than %d messages during the login", maxLoginMessages)
+	return nil, proxy.LoginError("", "more than %d messages during the login", maxLoginMessages)
 }
 
 // authenticate answers one authentication request; it returns true for AuthenticationOk.
@@ -76,12 +76,14 @@ func (e *Engine) logIn(conn net.Conn, start *startupMessage, cred tokens.Credent
 // https://www.postgresql.org/docs/current/protocol-message-formats.html
 func (l *login) authenticate(m message) (bool, error) {
 	if len(m.body()) < 4 {
-		return false, loginError("", "authentication request of %d bytes", len(m.body()))
+		return false, proxy.LoginError("", "authentication request of %d bytes", len(m.body()))
 	}
 	switch kind := binary.BigEndian.Uint32(m.body()); kind {
 	case pgproto3.AuthTypeOk:
-		if err := l.methods.finish(l.method); err != nil {
-			return false, err
+		if l.method == "" {
+			if err := check(l.methods, methodNone); err != nil {
+				return false, err
+			}
 		}
 		l.passOn = append(l.passOn, m...)
 		return true, nil
@@ -90,17 +92,17 @@ func (l *login) authenticate(m message) (bool, error) {
 	case pgproto3.AuthTypeMD5Password:
 		var request pgproto3.AuthenticationMD5Password
 		if err := request.Decode(m.body()); err != nil {
-			return false, loginError("", "md5 request: %w", err)
+			return false, proxy.LoginError("", "md5 request: %w", err)
 		}
 		return false, l.answer(methodMD5, md5Answer(l.cred, request.Salt))
 	case pgproto3.AuthTypeSASL:
 		var request pgproto3.AuthenticationSASL
 		if err := request.Decode(m.body()); err != nil {
-			return false, loginError("", "SASL request: %w", err)
+			return false, proxy.LoginError("", "SASL request: %w", err)
 		}
 		return false, l.scram(request.AuthMechanisms)
 	default:
-		return false, loginError("give the user a password, or IAM authentication, in the server's pg_hba.conf",
+		return false, proxy.LoginError("give the user a password, or IAM authentication, in the server's pg_hba.conf",
 			"the database asks for %s, which dbvalet can't answer", requestName(kind))
 	}
 }
@@ -116,9 +118,9 @@ func (l *login) answer(method, password string) error {
 // use notes that the credential is about to be used by method, if that is allowed and the first time.
 func (l *login) use(method string) error {
 	if l.answered {
-		return loginError("", "the database asks for a credential twice, first by %s and then by %s", l.method, method)
+		return proxy.LoginError("", "the database asks for a credential twice, first by %s and then by %s", l.method, method)
 	}
-	if err := l.methods.check(method); err != nil {
+	if err := check(l.methods, method); err != nil {
 		return err
 	}
 	l.answered, l.method = true, method
@@ -131,7 +133,7 @@ func (l *login) send(m pgproto3.FrontendMessage) error {
 		return err
 	}
 	if _, err := l.conn.Write(encoded); err != nil {
-		return networkError(proxy.StageAuth, "answer the database during the login", err)
+		return proxy.NetworkError(proxy.StageAuth, "answer the database during the login", err)
 	}
 	return nil
 }
@@ -140,7 +142,7 @@ func (l *login) send(m pgproto3.FrontendMessage) error {
 func (l *login) refused(m message) error {
 	e := &databaseError{raw: m, answered: l.answered}
 	if err := e.response.Decode(m.body()); err != nil {
-		return loginError("", "malformed ErrorResponse during the login: %w", err)
+		return proxy.LoginError("", "malformed ErrorResponse during the login: %w", err)
 	}
 	return &proxy.SetupError{Stage: proxy.StageAuth, Err: e}
 }
@@ -150,7 +152,7 @@ func lost(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return networkError(proxy.StageAuth, "the database's answer during the login", err)
+	return proxy.NetworkError(proxy.StageAuth, "the database's answer during the login", err)
 }
 
 // md5Answer is "md5" and md5(md5(password and user), salt), in hexadecimal.

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"dbvalet/proxy"
 )
 
-func mustParse(list string) Methods {
+func mustParse(list string) proxy.Methods {
 	m, err := ParseMethods(list)
 	if err != nil {
 		panic(err)

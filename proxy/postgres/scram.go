@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/xdg-go/scram"
 	"github.com/xdg-go/stringprep"
+
+	"dbvalet/proxy"
 )
 
 const (
@@ -25,8 +27,8 @@ const maxIterations = 1_000_000
 // https://www.postgresql.org/docs/current/sasl-authentication.html, RFC 5802, RFC 5929
 func (l *login) scram(mechanisms []string) error {
 	if !slices.Contains(mechanisms, mechanismSCRAM) && !slices.Contains(mechanisms, mechanismSCRAMPlus) {
-		return loginError("give the user a password, or IAM authentication, in the server's pg_hba.conf",
-			"the database asks for SASL by %s, which dbvalet can't answer", printable(strings.Join(mechanisms, ", ")))
+		return proxy.LoginError("give the user a password, or IAM authentication, in the server's pg_hba.conf",
+			"the database asks for SASL by %s, which dbvalet can't answer", proxy.Printable(strings.Join(mechanisms, ", ")))
 	}
 	if err := l.use(methodSCRAM); err != nil {
 		return err
@@ -51,7 +53,7 @@ func (l *login) scram(mechanisms []string) error {
 		return err
 	}
 	if n := iterations(challenge.Data); n > maxIterations {
-		return loginError("", "the server asks for %d iterations of SCRAM; at most %d are done", n, maxIterations)
+		return proxy.LoginError("", "the server asks for %d iterations of SCRAM; at most %d are done", n, maxIterations)
 	}
 	proof, err := conversation.Step(string(challenge.Data))
 	if err != nil {
@@ -66,14 +68,16 @@ func (l *login) scram(mechanisms []string) error {
 	}
 	// Without this a server that doesn't know the password could pass for the database.
 	if _, err := conversation.Step(string(final.Data)); err != nil || !conversation.Valid() {
-		return loginError("the server may not be who it says it is; check host, port and ca= of the route",
+		return proxy.LoginError("the server may not be who it says it is; check host, port and ca= of the route",
 			"SCRAM: the server could not prove that it knows the password")
 	}
 	return nil
 }
 
 // scramError is an error in the exchange; it may repeat what the server sent.
-func scramError(err error) error { return loginError("", "SCRAM: %s", printable(err.Error())) }
+func scramError(err error) error {
+	return proxy.LoginError("", "SCRAM: %s", proxy.Printable(err.Error()))
+}
 
 // scramClient prepares password as a PostgreSQL server does: by SASLprep or, where that can't be
 // done, as it is.
@@ -102,7 +106,7 @@ func (l *login) scramConversation(client *scram.Client, mechanisms []string) (*s
 	case offered && err == nil:
 		return client.NewConversationWithChannelBinding(binding), mechanismSCRAMPlus, nil
 	case !slices.Contains(mechanisms, mechanismSCRAM):
-		return nil, "", loginError("give the server a certificate that is signed with RSA or ECDSA",
+		return nil, "", proxy.LoginError("give the server a certificate that is signed with RSA or ECDSA",
 			"the database insists on channel binding, which its certificate does not allow: %w", err)
 	case err == nil:
 		return client.NewConversationAdvertisingChannelBinding(), mechanismSCRAM, nil
@@ -121,7 +125,7 @@ func (l *login) receive(request pgproto3.BackendMessage, kind uint32) error {
 		return l.refused(m)
 	}
 	if m.kind() != 'R' || len(m.body()) < 4 || !bytes.Equal(m.body()[:4], []byte{0, 0, 0, byte(kind)}) {
-		return loginError("the server may not be who it says it is; check host, port and ca= of the route",
+		return proxy.LoginError("the server may not be who it says it is; check host, port and ca= of the route",
 			"SCRAM: the server left the exchange before its proof")
 	}
 	if err := request.Decode(m.body()); err != nil {

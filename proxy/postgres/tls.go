@@ -50,11 +50,11 @@ func requestTLS(conn net.Conn) error {
 		return err
 	}
 	if _, err := conn.Write(request); err != nil {
-		return networkError(proxy.StageTLS, "ask for TLS", err)
+		return proxy.NetworkError(proxy.StageTLS, "ask for TLS", err)
 	}
 	var answer [1]byte
 	if _, err := io.ReadFull(conn, answer[:]); err != nil {
-		return networkError(proxy.StageTLS, "ask for TLS", err)
+		return proxy.NetworkError(proxy.StageTLS, "ask for TLS", err)
 	}
 	switch answer[0] {
 	case 'S':
@@ -71,7 +71,7 @@ func requestTLS(conn net.Conn) error {
 		return &proxy.SetupError{
 			Stage:  proxy.StageTLS,
 			Err:    errors.New("the server answered the request for TLS with an error"),
-			Advice: seeLog,
+			Advice: proxy.SeeLog,
 		}
 	}
 	return &proxy.SetupError{
