@@ -15,7 +15,7 @@ import (
 // A Route is one database and the place where it is served. Each option of its URL is a field.
 type Route struct {
 	Name     string // in logs: name=, else the first label of the host
-	Scheme   string // the protocol: "postgres"
+	Scheme   string // the protocol: "postgres" or "mysql"
 	User     string // database user; empty: the client's choice
 	Host     string // the endpoint: what is signed and verified
 	Port     string
@@ -29,7 +29,7 @@ type Route struct {
 	TLS            string        // tls= or sslmode=; empty: verify-full
 	CA             string        // ca= or sslrootcert=, a file
 	TLSServerName  string        // tls_server_name=; empty: the host
-	SSLNegotiation string        // sslnegotiation=, postgres or direct; empty: postgres
+	SSLNegotiation string        // sslnegotiation=, postgres or direct; empty: postgres; not for MySQL
 	RequireAuth    string        // require_auth=; empty: what suits the credential
 	MaxConnections int           // max_connections=; 0: no limit
 	ConnectTimeout time.Duration // connect_timeout=; 0: the default
@@ -120,8 +120,9 @@ func setConnectTimeout(r *Route, value string) (err error) {
 // ParseRoute reads a route's URL:
 //
 //	postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
+//	mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
 //
-// Everything but the host may be left out. Values are percent-encoded where they contain "&", "#" or
+// mariadb:// is mysql://. Everything but the host may be left out. Values are percent-encoded where they contain "&", "#" or
 // "%"; "+" is itself.
 func ParseRoute(arg string) (*Route, error) {
 	fail := func(name, advice, format string, args ...any) (*Route, error) {
@@ -156,8 +157,10 @@ func ParseRoute(arg string) (*Route, error) {
 	switch u.Scheme {
 	case "postgres", "postgresql":
 		r.Scheme, r.Port = "postgres", cmp.Or(r.Port, "5432")
+	case "mysql", "mariadb":
+		r.Scheme, r.Port = "mysql", cmp.Or(r.Port, "3306")
 	default:
-		return fail(r.Host, "a route begins with postgres://", "unknown protocol %q", u.Scheme)
+		return fail(r.Host, "a route begins with postgres:// or mysql://", "unknown protocol %q", u.Scheme)
 	}
 	if port, err := strconv.ParseUint(r.Port, 10, 16); err != nil || port == 0 {
 		return fail(r.Host, "ports are 1 to 65535", "the port does not exist")
@@ -216,7 +219,8 @@ func unknownAdvice(key string) string {
 	switch key {
 	case "password", "sslpassword":
 		return "put the password into a file or an environment variable, and write auth=file:PATH or auth=env:NAME"
-	case "application_name", "options", "client_encoding", "channel_binding", "gssencmode", "target_session_attrs":
+	case "application_name", "options", "client_encoding", "channel_binding", "gssencmode", "target_session_attrs",
+		"charset", "characterEncoding", "parseTime", "loc", "allowPublicKeyRetrieval", "useSSL", "local_infile":
 		return "this belongs to the client's own connection"
 	}
 	var keys []string

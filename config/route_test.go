@@ -147,7 +147,7 @@ func TestBadRouteIsRefused(t *testing.T) {
 		{"port 0", "postgres://db.example.com:0", "the port", "65535"},
 		{"password and @ in the database", "postgres://db.example.com:5432/a@b", "a password", "auth=file:PATH"},
 		{"port 65536", "postgres://db.example.com:65536", "the port", "65535"},
-		{"mysql", "mysql://db.example.com", `unknown protocol "mysql"`, "postgres://"},
+		{"another database", "oracle://db.example.com", `unknown protocol "oracle"`, "postgres://"},
 		{"http", "http://db.example.com", `unknown protocol "http"`, "postgres://"},
 		{"no host", "postgres:///orders", "no host", "dial="},
 		{"colon in the host", "postgres://db:example:", "a colon in the host", "[2001:db8::1]"},

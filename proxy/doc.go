@@ -9,11 +9,15 @@
 //	 serveConn              conn.go       everything below is called from here, in this order
 //	  deadline              conn.go       the set-up's time limit becomes the client's deadline
 //	  Engine.Handshake      <engine>/     the client's half                        stage client
-//	   Upstream.Connect     upstream.go   a place under the route's limit          stage limit
-//	                                      a credential                             stage credential
-//	                                      DNS and TCP                              stage dial
+//	   Upstream.Begin       opening.go    a place under the route's limit          stage limit
+//	   Opening.Credential                 a credential                             stage credential
+//	   Opening.Dial                       DNS and TCP                              stage dial
+//	   Opening.Login                      the rest, and once more if it was refused
 //	                        <engine>/     TLS in the protocol's own way            stage tls
 //	                                      the login                                stage auth
 //	  relay                 relay.go      both ways, half-close, byte counts       stage relay
 //	  close                 conn.go       in the opposite order of opening
+//
+// Upstream.Connect is Begin and Login in one, for a protocol in which the client speaks first. Where
+// the database does, the engine dials before it knows what the client wants.
 package proxy

@@ -61,14 +61,18 @@ func New(o Options) (*Client, error) {
 		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 		// crypto/tls can verify neither a chain without a name nor a common name, and it does not
 		// look at a resumed session again. So its own check is off in every mode, and
-		// VerifyConnection, which runs in every handshake, does all of it. It is missing in one case
-		// only: mode require without a CA file.
+		// VerifyConnection, which runs in every handshake, does all of it. It is missing in two cases
+		// only: mode require without a CA file, and mode zero-config, which Handshake refuses.
 		InsecureSkipVerify: true,
 		// Small records at the start of a stream help browsers; here they only cost system calls.
 		DynamicRecordSizingDisabled: true,
 	}
-	if c.Verified() {
+	switch {
+	case c.Verified():
 		c.config.VerifyConnection = c.verify
+	case c.mode == ZeroConfig:
+		// Every connection shows the certificate that its proof is about.
+		c.config.ClientSessionCache = nil
 	}
 	return c, nil
 }
@@ -77,7 +81,16 @@ func New(o Options) (*Client, error) {
 // has been read ahead. The end of ctx sets conn's deadline into the past; the deadline is not
 // touched otherwise. After an error, which is an *Error, conn is of no use any more, but it is still
 // the caller's to close; after success, closing the result closes it.
+//
+// In mode ZeroConfig, where the connection would be one to anybody, it is an error: see unproven.go.
 func (c *Client) Handshake(ctx context.Context, conn net.Conn) (*tls.Conn, error) {
+	if c.mode == ZeroConfig {
+		return nil, newError("TLS mode %s is of MariaDB's login only", c.mode).withHint("use tls=verify-full")
+	}
+	return c.handshake(ctx, conn)
+}
+
+func (c *Client) handshake(ctx context.Context, conn net.Conn) (*tls.Conn, error) {
 	config, curve := c.config, tls.CurveID(c.curve.Load())
 	if curve != 0 {
 		config = config.Clone()
@@ -100,11 +113,18 @@ func (c *Client) Handshake(ctx context.Context, conn net.Conn) (*tls.Conn, error
 
 // Verified reports whether the server's identity is checked against trusted certificates: in modes
 // VerifyFull and VerifyCA, and in Require with a CA file.
-func (c *Client) Verified() bool { return c.mode != Require || c.trust.roots != nil }
+func (c *Client) Verified() bool {
+	return c.mode != ZeroConfig && (c.mode != Require || c.trust.roots != nil)
+}
+
+// TrustsSystemOnly reports whether it is the system's roots alone that vouch for the server.
+func (c *Client) TrustsSystemOnly() bool { return c.trust.name == systemRootsName }
 
 // Describe says in a few words how the server is verified, for the line that announces a route.
 func (c *Client) Describe() string {
 	switch {
+	case c.mode == ZeroConfig:
+		return "TLS zero-config, server proves itself after the login"
 	case !c.Verified():
 		return "TLS require, server not verified"
 	case c.mode == Require:

@@ -9,6 +9,10 @@
 //	verify-full   signed by a trusted CA, and made out to the server's name   the default
 //	verify-ca     signed by a trusted CA                                      needs a CA of one's own
 //	require       encrypted; whoever answers is believed                      with a CA: as verify-ca
+//	zero-config   encrypted; the server proves itself after the login         MariaDB from 11.4 on
+//
+// The last is not libpq's. It gives no connection that could be taken for a verified one: Handshake
+// refuses it, and unproven.go says what HandshakeUnproven asks of its caller.
 //
 // The modes below require (disable, allow, prefer) do not exist here: the first sends the credential
 // in clear, the others can be talked down to that by anybody on the way.

@@ -2,18 +2,19 @@ package dbtls
 
 import "fmt"
 
-// Mode says how much of the server's identity is verified. Names and meaning are libpq's sslmode.
-// The zero value is the strictest.
+// Mode says how much of the server's identity is verified. Names and meaning are libpq's sslmode, but
+// for the last, which libpq does not have. The zero value is the strictest.
 type Mode int
 
 const (
 	VerifyFull Mode = iota // signed by a trusted CA and made out to the server's name
 	VerifyCA               // signed by a trusted CA
 	Require                // encrypted; verified like VerifyCA if a CA file is given, as libpq does
+	ZeroConfig             // encrypted; the server proves after the login that the certificate is its own
 )
 
 // modeNames is in the order of the constants.
-var modeNames = [...]string{"verify-full", "verify-ca", "require"}
+var modeNames = [...]string{"verify-full", "verify-ca", "require", "zero-config"}
 
 // ParseMode returns the mode that libpq calls s. The error is an *Error.
 func ParseMode(s string) (Mode, error) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-func TestModesHaveLibpqNames(t *testing.T) {
-	for name, want := range map[string]Mode{"verify-full": VerifyFull, "verify-ca": VerifyCA, "require": Require} {
+func TestModesHaveNames(t *testing.T) {
+	for name, want := range map[string]Mode{"verify-full": VerifyFull, "verify-ca": VerifyCA, "require": Require, "zero-config": ZeroConfig} {
 		got, err := ParseMode(name)
 		if err != nil || got != want {
 			t.Errorf("ParseMode(%q): got %v, %v, want %v", name, got, err, want)

@@ -19,6 +19,9 @@ var rdsRoots []byte
 // systemCA is the value of CAFile that stands for the system's roots, as in libpq's sslrootcert.
 const systemCA = "system"
 
+// systemRootsName is what the system's roots are called in messages.
+const systemRootsName = "the system's roots"
+
 // trust is what vouches for a server.
 type trust struct {
 	roots *x509.CertPool // nil if nothing is verified
@@ -30,6 +33,14 @@ type trust struct {
 func newTrust(o Options, name serverName) (trust, error) {
 	rds := IsRDS(o.Host) || IsRDS(o.ServerName)
 	switch {
+	case o.Mode == ZeroConfig && o.CAFile != "":
+		return trust{}, newError("TLS mode zero-config looks at no CA").
+			withHint("use tls=verify-full with ca=, or leave ca= out")
+	case o.Mode == ZeroConfig && rds:
+		return trust{}, newError("TLS mode zero-config is not for Amazon RDS, whose certificates can be verified").
+			withHint("use tls=verify-full")
+	case o.Mode == ZeroConfig:
+		return trust{}, nil
 	case o.CAFile == systemCA && o.Mode != VerifyFull:
 		// Anybody can have a certificate from a public CA. libpq refuses this for the same reason.
 		return trust{}, newError("TLS mode %s with ca=system would accept any server that has a public certificate", o.Mode).
@@ -68,7 +79,7 @@ func systemTrust(roots *x509.CertPool, err error, rds bool) (trust, error) {
 		return trust{}, newError("read the system's root certificates: %w", err).
 			withHint("install the package ca-certificates, or set ca=FILE to the server's CA")
 	}
-	return trust{roots: roots, name: "the system's roots"}, nil
+	return trust{roots: roots, name: systemRootsName}, nil
 }
 
 func withRDSRoots(pool *x509.CertPool) *x509.CertPool {

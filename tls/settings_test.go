@@ -17,7 +17,7 @@ func TestWrongSettingsSayWhatToDo(t *testing.T) {
 		text    string
 		hint    string
 	}{
-		{"unknown mode", Options{Mode: 3, Host: "db.test"}, "unknown TLS mode 3", ""},
+		{"unknown mode", Options{Mode: 9, Host: "db.test"}, "unknown TLS mode 9", ""},
 		{"negative mode", Options{Mode: -1, Host: "db.test"}, "unknown TLS mode -1", ""},
 		{"no host", Options{}, "no server name to verify", "tls_server_name=NAME"},
 		{"dot as host", Options{Host: "."}, "no server name to verify", "tls_server_name=NAME"},
@@ -75,6 +75,7 @@ func TestVerifiedAndDescribe(t *testing.T) {
 		{Options{Mode: Require, Host: "db.test"}, false, "TLS require, server not verified"},
 		{Options{Mode: Require, Host: "a.rds.amazonaws.com"}, false, "TLS require, server not verified"},
 		{Options{Mode: Require}, false, "TLS require, server not verified"},
+		{Options{Mode: ZeroConfig, Host: "db.test"}, false, "TLS zero-config, server proves itself after the login"},
 	}
 	for _, row := range rows {
 		c := newClient(t, row.options)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"dbvalet/config"
 	"dbvalet/proxy"
+	"dbvalet/proxy/mysql"
 	"dbvalet/proxy/postgres"
 	dbtls "dbvalet/tls"
 	"dbvalet/tokens"
@@ -25,11 +27,14 @@ const execTTL = time.Minute
 
 // build puts the parts together that serve r. It is the only place that knows the names of all
 // protocols and sources.
-func build(r *config.Route, log *slog.Logger) (*proxy.Server, error) {
+func build(r *config.Route, log *slog.Logger) (*service, error) {
 	if err := inferAuth(r); err != nil {
 		return nil, err
 	}
-	fail := func(err error) (*proxy.Server, error) {
+	fail := func(err error) (*service, error) {
+		if _, ok := errors.AsType[*config.Error](err); ok {
+			return nil, err
+		}
 		return nil, &config.Error{Route: r.Name, Err: err, Advice: proxy.Hint(err)}
 	}
 	log = log.With("route", r.Name)
@@ -38,17 +43,23 @@ func build(r *config.Route, log *slog.Logger) (*proxy.Server, error) {
 	if err != nil {
 		return fail(err)
 	}
-	engine, err := newEngine(r)
+	protocol, err := newProtocol(r)
 	if err != nil {
 		return fail(err)
 	}
-	tlsClient, err := newTLS(r)
+	tlsClient, err := newTLS(r, protocol.alpn)
 	if err != nil {
 		return fail(err)
+	}
+	if tlsClient.Unproven() && !protocol.proves {
+		return nil, &config.Error{
+			Route: r.Name, Err: errors.New("tls=zero-config is for MariaDB and for passwords that are not sent to it: not for PostgreSQL, for tokens, or with require_auth=password"),
+			Advice: "use tls=verify-full, with ca=FILE if the certificate is from a CA of your own",
+		}
 	}
 	warn(r, tlsClient, log)
-	return &proxy.Server{
-		Engine: engine,
+	return &service{route: r, protocol: protocol, server: &proxy.Server{
+		Engine: protocol.engine,
 		Upstream: &proxy.Upstream{
 			Addr:        cmp.Or(r.Dial, r.Endpoint()),
 			TLS:         tlsClient,
@@ -58,7 +69,7 @@ func build(r *config.Route, log *slog.Logger) (*proxy.Server, error) {
 		},
 		HandshakeTimeout: r.ConnectTimeout,
 		Log:              log,
-	}, nil
+	}}, nil
 }
 
 // inferAuth sets r.Auth where the host says it.
@@ -102,14 +113,35 @@ func newCredentials(r *config.Route, log *slog.Logger) (*tokens.Cache, error) {
 	return nil, &tokens.Error{Source: "auth=", Err: errors.New("unknown source"), Advice: sources}
 }
 
-// newEngine chooses the protocol.
-func newEngine(r *config.Route) (proxy.Engine, error) {
-	// A token is of use only as a cleartext password; a server that asks for anything else is not
-	// the one that the token is for, or not set up for it.
-	if r.Auth == awsIAM && r.RequireAuth == "" {
-		r.RequireAuth = postgres.MethodPassword
+// A protocol is what a route's scheme decides.
+type protocol struct {
+	engine     proxy.Engine
+	alpn       []string // what TLS toward the database offers
+	socketName string   // that clients look for in a directory of sockets
+	// command is one to copy that connects to addr.
+	command func(r *config.Route, addr net.Addr) []string
+	// proves says that the database can be made to prove itself in the login, for tls=zero-config.
+	proves bool
+}
+
+// newProtocol chooses the protocol.
+func newProtocol(r *config.Route) (protocol, error) {
+	switch r.Scheme {
+	case "postgres":
+		engine, err := newPostgres(r)
+		return protocol{engine, postgres.ALPN(), ".s.PGSQL." + r.Port, psqlCommand, false}, err
+	case "mysql":
+		engine, err := newMySQL(r)
+		if err != nil {
+			return protocol{}, err
+		}
+		return protocol{engine, nil, "mysql.sock", mysqlCommand, mysql.CanProve(engine.RequireAuth)}, nil
 	}
-	methods, err := postgres.ParseMethods(r.RequireAuth)
+	return protocol{}, fmt.Errorf("unknown protocol %q", r.Scheme)
+}
+
+func newPostgres(r *config.Route) (proxy.Engine, error) {
+	methods, err := postgres.ParseMethods(requireAuth(r, postgres.MethodPassword))
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +158,29 @@ func newEngine(r *config.Route) (proxy.Engine, error) {
 	}, nil
 }
 
+func newMySQL(r *config.Route) (*mysql.Engine, error) {
+	methods, err := mysql.ParseMethods(requireAuth(r, mysql.MethodPassword))
+	if err != nil {
+		return nil, err
+	}
+	if r.SSLNegotiation != "" {
+		return nil, &config.Error{Route: r.Name, Err: errors.New("sslnegotiation= is an option of PostgreSQL"), Advice: "leave it out: MySQL has one way to begin TLS"}
+	}
+	return &mysql.Engine{User: r.User, Database: r.Database, RequireAuth: methods}, nil
+}
+
+// requireAuth is how the database may ask for r's credential. A token is of use only as a cleartext
+// password; a server that asks for anything else is not the one that the token is for, or not set up
+// for it.
+func requireAuth(r *config.Route, cleartext string) string {
+	if r.Auth == awsIAM {
+		return cmp.Or(r.RequireAuth, cleartext)
+	}
+	return r.RequireAuth
+}
+
 // newTLS makes what verifies the database.
-func newTLS(r *config.Route) (*dbtls.Client, error) {
+func newTLS(r *config.Route, alpn []string) (*dbtls.Client, error) {
 	mode, err := dbtls.ParseMode(cmp.Or(r.TLS, dbtls.VerifyFull.String()))
 	if err != nil {
 		return nil, err
@@ -137,13 +190,17 @@ func newTLS(r *config.Route) (*dbtls.Client, error) {
 		Host:       r.Host,
 		ServerName: r.TLSServerName,
 		CAFile:     r.CA,
-		NextProtos: postgres.ALPN(),
+		NextProtos: alpn,
 	})
 }
 
 // warn says at the start what a user should know who wrote r.
 func warn(r *config.Route, tlsClient *dbtls.Client, log *slog.Logger) {
-	if !tlsClient.Verified() {
+	switch {
+	case tlsClient.Unproven():
+		log.Warn("tls=zero-config verifies the database only after the login: somebody in between can use a login of ours for one of their own",
+			"hint", "use tls=verify-full with ca=FILE where the network is not yours")
+	case !tlsClient.Verified():
 		log.Warn("tls=require without ca= does not verify the database: the credential goes to whoever answers",
 			"hint", "use tls=verify-full, with ca=FILE if the certificate is from a CA of your own")
 	}

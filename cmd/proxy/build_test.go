@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"dbvalet/config"
-	"dbvalet/proxy"
 	"dbvalet/proxy/postgres"
 	"dbvalet/tokens"
 	"dbvalet/tokens/awsrds"
@@ -18,19 +17,19 @@ import (
 
 const rdsHost = "orders.abc123.us-east-1.rds.amazonaws.com"
 
-// builds returns what serves arg, its route, and what was logged meanwhile.
-func builds(t *testing.T, arg string) (server *proxy.Server, route *config.Route, log string) {
+// builds returns what serves arg, and what was logged meanwhile.
+func builds(t *testing.T, arg string) (s *service, log string) {
 	t.Helper()
 	route, err := config.ParseRoute(arg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	server, err = build(route, slog.New(slog.NewTextHandler(&out, nil)))
+	s, err = build(route, slog.New(slog.NewTextHandler(&out, nil)))
 	if err != nil {
 		t.Fatalf("build %s: %v", arg, err)
 	}
-	return server, route, out.String()
+	return s, out.String()
 }
 
 func TestSourceIsChosenByAuthOrHost(t *testing.T) {
@@ -59,7 +58,8 @@ func TestSourceIsChosenByAuthOrHost(t *testing.T) {
 		}, execTTL},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			server, route, _ := builds(t, row.arg)
+			s, _ := builds(t, row.arg)
+			server, route := s.server, s.route
 			cache := server.Upstream.Credentials
 			if route.Auth != row.auth || !row.check(cache.Source) || cache.TTL != row.ttl {
 				t.Errorf("got auth=%s, %T with TTL %v, want auth=%s with %v", route.Auth, cache.Source, cache.TTL, row.auth, row.ttl)
@@ -71,7 +71,8 @@ func TestSourceIsChosenByAuthOrHost(t *testing.T) {
 func is[T tokens.Source](s tokens.Source) bool { _, ok := s.(T); return ok }
 
 func TestRouteBecomesServer(t *testing.T) {
-	server, _, log := builds(t, "postgres://app@"+rdsHost+":6543/orders?dial=127.0.0.1:15432&max_connections=7&connect_timeout=9&sslnegotiation=direct&name=main&auth=env:PW&require_auth=scram-sha-256")
+	s, log := builds(t, "postgres://app@"+rdsHost+":6543/orders?dial=127.0.0.1:15432&max_connections=7&connect_timeout=9&sslnegotiation=direct&name=main&auth=env:PW&require_auth=scram-sha-256")
+	server := s.server
 	engine := server.Engine.(*postgres.Engine)
 	if server.Upstream.Addr != "127.0.0.1:15432" || server.Upstream.MaxConns != 7 || server.HandshakeTimeout != 9*time.Second {
 		t.Errorf("got upstream %+v and time limit %v", server.Upstream, server.HandshakeTimeout)
@@ -85,7 +86,8 @@ func TestRouteBecomesServer(t *testing.T) {
 	if log != "" {
 		t.Errorf("got log %q, want nothing", log)
 	}
-	server, _, _ = builds(t, "postgres://"+rdsHost)
+	s, _ = builds(t, "postgres://"+rdsHost)
+	server = s.server
 	if server.Upstream.Addr != rdsHost+":5432" || server.HandshakeTimeout != 0 || server.Engine.(*postgres.Engine).Direct {
 		t.Errorf("got upstream %+v and time limit %v", server.Upstream, server.HandshakeTimeout)
 	}
@@ -105,8 +107,8 @@ func TestTokensAreOnlyForCleartext(t *testing.T) {
 		"postgres://app@db.test?auth=env:PW&tls=require":  false,
 		"postgres://app@db.test?auth=aws-iam&tls=require": true,
 	} {
-		server, _, _ := builds(t, arg)
-		got := server.Engine.(*postgres.Engine).RequireAuth
+		s, _ := builds(t, arg)
+		got := s.server.Engine.(*postgres.Engine).RequireAuth
 		if same := reflect.DeepEqual(got, password); same != want {
 			t.Errorf("%s: got methods %v; password alone: %v, want %v", arg, got, same, want)
 		}
@@ -125,7 +127,7 @@ func TestWarnings(t *testing.T) {
 		{"a region for an alias", "postgres://app@db.example.com?auth=aws-iam&region=eu-west-1&tls=require", "does not verify the database"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			_, _, log := builds(t, row.arg)
+			_, log := builds(t, row.arg)
 			if n := strings.Count(log, "level=WARN"); row.want == "" && log != "" || row.want != "" && (n != 1 || !strings.Contains(log, row.want) || !strings.Contains(log, "hint=")) {
 				t.Errorf("got log\n%swant a warning %q", log, row.want)
 			}

@@ -17,6 +17,7 @@ const longHelp = `dbvalet serves databases on this machine without a password. E
 database, where it listens for clients, and how it logs in there:
 
   postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
+  mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE    (or mariadb://)
 
 For an Amazon RDS or Aurora endpoint it mints IAM tokens with the AWS
 credentials at hand. Every connection to a database is encrypted, and the
@@ -39,14 +40,16 @@ Options of a route (quote the URL: the shell knows & and ?):
   ca=FILE                 certificates to trust; sslrootcert= is the same
   tls_server_name=NAME    the name in the database's certificate
   sslnegotiation=direct   TLS from the first byte (PostgreSQL 17 and later)
-  require_auth=METHODS    how the database may ask for the credential, as in libpq
+  require_auth=METHODS    how the database may ask for the credential, as in libpq;
+                          for MySQL, password or names of plugins
   max_connections=N       at most so many at once
   connect_timeout=30      seconds, for the whole set-up of a connection
   name=NAME               in the log; default: the first label of the host`
 
 const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
   dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
-  dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'`
+  dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'
+  dbvalet 'mysql://app@orders.abc123.us-east-1.rds.amazonaws.com:3306/orders?listen=127.0.0.1:3306'`
 
 // newCommand returns the command line.
 func newCommand() *cobra.Command {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+
+	"dbvalet/config"
 )
 
 // A display is where the program says what happens: a log, and on a terminal a few lines for people.
@@ -41,6 +43,14 @@ func sourceName(auth string) string {
 
 // clientCommand is a command to copy that connects to addr.
 func clientCommand(s *service, addr net.Addr) string {
+	command := s.protocol.command(s.route, addr)
+	for i, word := range command {
+		command[i] = shellQuote(word)
+	}
+	return strings.Join(command, " ")
+}
+
+func psqlCommand(r *config.Route, addr net.Addr) []string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil { // a unix socket
 		var name string
@@ -48,16 +58,32 @@ func clientCommand(s *service, addr net.Addr) string {
 		host, port = filepath.Clean(host), strings.TrimPrefix(name, ".s.PGSQL.")
 	}
 	command := []string{"psql", "-h", host, "-p", port}
-	if s.route.User != "" {
-		command = append(command, "-U", s.route.User)
+	if r.User != "" {
+		command = append(command, "-U", r.User)
 	}
-	if s.route.Database != "" {
-		command = append(command, "-d", s.route.Database)
+	if r.Database != "" {
+		command = append(command, "-d", r.Database)
 	}
-	for i, word := range command {
-		command[i] = shellQuote(word)
+	return command
+}
+
+// mysqlCommand is for the clients of MySQL and MariaDB alike. Both take "localhost" for a socket, and
+// MariaDB's from 11.4 on is content without TLS over TCP as long as it is given no password. For more
+// there is no option that both know.
+func mysqlCommand(r *config.Route, addr net.Addr) []string {
+	command := []string{"mysql"}
+	if host, port, err := net.SplitHostPort(addr.String()); err == nil {
+		command = append(command, "-h", host, "-P", port)
+	} else {
+		command = append(command, "-S", addr.String())
 	}
-	return strings.Join(command, " ")
+	if r.User != "" {
+		command = append(command, "-u", r.User)
+	}
+	if r.Database != "" {
+		command = append(command, "-D", r.Database) // which may begin with a dash
+	}
+	return command
 }
 
 // shellQuote quotes word for a POSIX shell, where it needs that.

@@ -14,8 +14,7 @@ import (
 // announced returns what is said when arg's listener is at addr, to people and to programs.
 func announced(t *testing.T, arg string, addr net.Addr) (text string, record map[string]any) {
 	t.Helper()
-	server, route, _ := builds(t, arg)
-	s := &service{route: route, server: server}
+	s, _ := builds(t, arg)
 	ln := fixed{addr}
 	var people, log bytes.Buffer
 	display{log: slog.New(slog.DiscardHandler), people: &people}.ready(s, ln)
@@ -84,10 +83,8 @@ func TestCommandSurvivesTheShell(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, user := range []string{"app", "o'brien", "a b", "a$HOME`id`\\", `"quoted"`, "a;b&c|d>e<f", "*", "~", "-x", "first.last@example.com", "ä", "a\nb", "!!", "#", "{a,b}"} {
-		s := &service{}
-		server, route, _ := builds(t, "postgres://"+rdsHost)
-		route.User, route.Database = user, user
-		s.server, s.route = server, route
+		s, _ := builds(t, "postgres://"+rdsHost)
+		s.route.User, s.route.Database = user, user
 		command := clientCommand(s, v4)
 		out, err := exec.Command(shell, "-c", "psql() { printf '%s\\0' \"$@\"; }; "+command).Output()
 		if err != nil {

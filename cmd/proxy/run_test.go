@@ -95,7 +95,7 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{"unknown level", []string{"--log-level=loud", good}, "--log-level=loud", "--help"},
 		{"unknown format", []string{"--log-format=xml", good}, "--log-format=xml", "--help"},
 		{"no URL", []string{"orders"}, "not a URL", "postgres://"},
-		{"other protocol", []string{"mysql://db.example.com"}, `unknown protocol "mysql"`, "postgres://"},
+		{"other protocol", []string{"oracle://db.example.com"}, `unknown protocol "oracle"`, "postgres://"},
 		{"password", []string{"postgres://app:" + secret + "@db.example.com"}, "a password", "auth=file:PATH"},
 		{"unknown option", []string{good + "&host=x"}, `unknown option "host"`, "options are name, listen"},
 		{"bad second route", []string{good, "postgres://db2.example.com?auth=env:PW&x=y"}, `route db2.example.com: unknown option "x"`, "options are"},

@@ -15,6 +15,7 @@ import (
 // A service is a route with what serves it.
 type service struct {
 	route     *config.Route
+	protocol  protocol
 	server    *proxy.Server
 	listeners []net.Listener
 }
@@ -72,11 +73,11 @@ func buildAll(args []string, log *slog.Logger) ([]*service, error) {
 		if slices.ContainsFunc(services, func(s *service) bool { return s.route.Name == route.Name }) {
 			return nil, &config.Error{Route: route.Name, Err: fmt.Errorf("two routes have this name"), Advice: "set name= on one of them"}
 		}
-		server, err := build(route, log)
+		s, err := build(route, log)
 		if err != nil {
 			return nil, err
 		}
-		services = append(services, &service{route: route, server: server})
+		services = append(services, s)
 	}
 	return services, nil
 }
@@ -84,7 +85,7 @@ func buildAll(args []string, log *slog.Logger) ([]*service, error) {
 // listen opens the route's listeners.
 func (s *service) listen() error {
 	for _, addr := range s.route.Listen {
-		listeners, err := proxy.Listen(addr, socketName(s.route))
+		listeners, err := proxy.Listen(addr, s.protocol.socketName)
 		if err != nil {
 			return err
 		}
@@ -92,9 +93,6 @@ func (s *service) listen() error {
 	}
 	return nil
 }
-
-// socketName is the name that clients look for in a directory of sockets.
-func socketName(r *config.Route) string { return ".s.PGSQL." + r.Port }
 
 func closeAll(services []*service) {
 	for _, s := range services {

@@ -1,0 +1,87 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"dbvalet/proxy"
+)
+
+// Engine speaks MySQL for one route. Its fields are set before the first use and not changed after
+// it.
+type Engine struct {
+	// User is the database user of every session; empty means the one that the client names.
+	User string
+	// Database is for clients that name none.
+	Database string
+	// RequireAuth limits how the database may ask for the credential.
+	RequireAuth proxy.Methods
+}
+
+var _ proxy.Engine = (*Engine)(nil)
+
+// Handshake implements proxy.Engine. The database speaks first in this protocol, and counts a
+// connection that is broken off after its greeting against the machine that it came from, until it
+// takes none from there any more (max_connect_errors). So it is not dialled for clients that don't
+// stay, nor before there is a credential where the route knows for whom, and from then on the login
+// is brought to an end whatever becomes of the client.
+func (e *Engine) Handshake(ctx context.Context, client net.Conn, up *proxy.Upstream) (*proxy.Session, error) {
+	if stays, err := awaitSilence(ctx, client); err != nil || !stays {
+		if err != nil {
+			tell(client, earlyErrorPacket(err))
+		}
+		return nil, err
+	}
+	opening, err := up.Begin()
+	if err != nil {
+		tell(client, earlyErrorPacket(err))
+		return nil, err
+	}
+	defer opening.Close()
+	h := &handshake{engine: e, client: client, up: up, opening: opening}
+	session, err := h.run(ctx)
+	if err != nil {
+		tell(client, h.errorPacket(err))
+	}
+	if h.greeted != nil && !h.replied {
+		h.finish(ctx)
+	}
+	return session, err
+}
+
+// grace is how long a client has to be there, and silent, before the database is dialled for it: on
+// this machine a probe's connect and close arrive together. It is part of every connect's time, and a
+// probe that outlasts it costs a login, but no step toward max_connect_errors.
+const grace = time.Millisecond
+
+// awaitSilence reports whether client is still there after the grace. One that speaks before it is
+// greeted is an error.
+func awaitSilence(ctx context.Context, client net.Conn) (stays bool, err error) {
+	_ = client.SetReadDeadline(time.Now().Add(grace))
+	var first [1]byte
+	_, err = io.ReadFull(client, first[:])
+	_ = client.SetReadDeadline(time.Time{})
+	// The deadline of the whole set-up may have been lifted with that of the grace.
+	if ctx.Err() != nil {
+		return false, &proxy.SetupError{Stage: proxy.StageClient, Err: context.Cause(ctx)}
+	}
+	switch {
+	case err == nil:
+		return false, clientError(checkClient, "the client spoke first (byte %#x), which a MySQL client doesn't: is it one of HTTP, TLS or PostgreSQL?", first[0])
+	case err == io.EOF, errors.Is(err, syscall.ECONNRESET):
+		return false, nil // a probe of the port
+	case isTimeout(err):
+		return true, nil
+	}
+	return false, &proxy.SetupError{Stage: proxy.StageClient, Err: fmt.Errorf("wait for the client: %w", err)}
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
