@@ -60,6 +60,23 @@ func TestDecidesAndLogsWhy(t *testing.T) {
 	}
 }
 
+func TestTakesPasswordOfUserWhoHasOne(t *testing.T) {
+	c := config{Passwords: map[string]string{"clear": "secret"}}
+	for password, want := range map[string]string{
+		"secret": "accepted user=clear password",
+		"other":  "refused user=clear: password is wrong",
+		"":       "refused user=clear: password is wrong",
+	} {
+		got, err := c.decide("clear", password)
+		if accepted := password == "secret"; got != want || accepted != (err == nil) {
+			t.Errorf("%q: got %q, %v, expected %q", password, got, err, want)
+		}
+	}
+	if got, err := c.decide("app", "secret"); err == nil {
+		t.Errorf("another user's password is taken for app's: %q", got)
+	}
+}
+
 func TestRefusesWithoutConfiguration(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no argument": nil,

@@ -43,7 +43,7 @@ func newApt(ctx context.Context, dir, suite string, assumed []string) (*apt, err
 	var status strings.Builder
 	for _, name := range assumed {
 		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 9999\n"+
-			"Architecture: all\nMulti-Arch: foreign\nMaintainer: none\nDescription: assumed\n\n", name)
+			"Architecture: %s\nMulti-Arch: allowed\nMaintainer: none\nDescription: assumed\n\n", name, runtime.GOARCH)
 	}
 	files := map[string]string{
 		"apt.conf":     settings,

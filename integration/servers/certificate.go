@@ -16,7 +16,7 @@ import (
 // A Certificate describes the certificate that a server shows. The zero value is a good one.
 type Certificate struct {
 	// Names are the DNS names and IP addresses for which the certificate is good. If nil, they are
-	// localhost, 127.0.0.1 and the server's endpoint. An empty list that is not nil is a certificate
+	// localhost, the server's Host and its endpoint. An empty list that is not nil is a certificate
 	// without any, as the older ones of Cloud SQL are, which have only a common name.
 	Names []string
 
@@ -28,6 +28,9 @@ type Certificate struct {
 
 	// Foreign is a certificate by a CA that is not the one in the server's CAFile.
 	Foreign bool
+
+	// client is a client's certificate instead of a server's.
+	client bool
 }
 
 // An authority is a throw-away CA.
@@ -67,7 +70,7 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// issue makes a server's certificate and its private key.
+// issue makes a certificate and its private key.
 func (a *authority) issue(c Certificate, endpoint string) (der, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -81,6 +84,9 @@ func (a *authority) issue(c Certificate, endpoint string) (der, keyPEM []byte, e
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+	if c.client {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
 	if template.Subject.CommonName == "" {
 		template.Subject.CommonName = endpoint
 	}
@@ -90,11 +96,7 @@ func (a *authority) issue(c Certificate, endpoint string) (der, keyPEM []byte, e
 	if template.NotAfter.IsZero() {
 		template.NotAfter = time.Now().AddDate(0, 0, 1)
 	}
-	names := c.Names
-	if names == nil {
-		names = []string{"localhost", "127.0.0.1", endpoint}
-	}
-	for _, name := range names {
+	for _, name := range c.Names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {

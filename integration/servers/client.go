@@ -86,6 +86,9 @@ func (r *root) clientCommand(ctx context.Context, program string, args []string)
 		"PGSYSCONFDIR=" + empty,
 		"PSQLRC=/dev/null",
 		"PSQL_HISTORY=/dev/null",
+		"MYSQL_HISTFILE=/dev/null",
+		"MARIADB_HISTFILE=/dev/null",
+		"MYSQL_TEST_LOGIN_FILE=/dev/null",
 	}
 	return cmd, nil
 }

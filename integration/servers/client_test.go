@@ -19,7 +19,7 @@ func client(t *testing.T, p *Postgres, version, name string, args ...string) *ex
 	}
 	cmd.Env = append(cmd.Env,
 		"PGHOST="+p.Host, fmt.Sprint("PGPORT=", p.Port), "PGDATABASE="+p.Database, "PGUSER=app",
-		"PGPASSWORD="+tokenRequest{}.token(t, p), "PGSSLMODE=verify-full", "PGSSLROOTCERT="+p.CAFile)
+		"PGPASSWORD="+tokenRequest{}.token(t, &p.Server), "PGSSLMODE=verify-full", "PGSSLROOTCERT="+p.CAFile)
 	return cmd
 }
 

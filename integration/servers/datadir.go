@@ -11,7 +11,7 @@ import (
 // files where others were removed shortly before: ext4 without a journal takes up to a second.
 const (
 	spareDir  = "/var/spare"
-	maxSpares = 8
+	maxSpares = 4
 )
 
 // newDataDir makes a data directory like the template at path.

@@ -11,15 +11,26 @@
 //	        var/template/    a data directory, from which each server gets a copy
 //	        var/spare/       used data directories, over which the next copies are written
 //	    pg15/
+//	    mysql9/
+//	    mariadb11/
+//	    mariadb10/
+//	    python/ php/ java/   roots with drivers only
+//	    npm-<hash>/          drivers for Node.js, which is the machine's
 //	    bin/rdsverify        the program that checks tokens
 //
 // A server runs with its root as the root directory: by chroot where the test runs as root, and by
 // chroot in a user namespace where it does not. Client programs run without that, see Client, and so
 // they see the files of the machine.
 //
-// The PostgreSQL server behaves as one on AWS RDS does: TLS only, and the role "app" logs in through
-// PAM with an IAM token as its password, whose signature, endpoint, user and age are really checked.
-// See the packages rdstoken and rdsverify.
+// Servers behave as those on AWS RDS do: the user "app" logs in over TLS with an IAM token as its
+// password, whose signature, endpoint, user and age are really checked. See the packages rdstoken and
+// rdsverify. The whole token comes to them
+//
+//	PostgreSQL   through PAM, after AuthenticationCleartextPassword
+//	MariaDB      through PAM, after a switch to mysql_clear_password (or to dialog)
+//	MySQL        through an authentication plugin, after a switch to mysql_clear_password
+//
+// Programs that use drivers for MySQL can be run too, in Python, PHP, Java and JavaScript.
 //
 // Two environment variables change where things come from and go to:
 //

@@ -12,6 +12,9 @@ import (
 	"syscall"
 )
 
+// hosts is the file /etc/hosts of a root.
+const hosts = "127.0.0.1 localhost\n::1 localhost\n"
+
 // layOut makes in dir what a Debian system has before its first package: the links from /bin to
 // /usr/bin and so on, the usual folders, and the few files that every program expects.
 func layOut(dir, user string) error {
@@ -39,7 +42,7 @@ func layOut(dir, user string) error {
 		"etc/passwd": "root:x:0:0::/:/bin/sh\n" +
 			fmt.Sprintf("%s:x:%d:%d::/:/bin/sh\n", user, serverID, serverID),
 		"etc/group":         fmt.Sprintf("root:x:0:\n%s:x:%d:\n", user, serverID),
-		"etc/hosts":         "127.0.0.1 localhost\n::1 localhost\n",
+		"etc/hosts":         hosts,
 		"etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 	}
 	for name, content := range files {
@@ -93,6 +96,25 @@ func openUp(dir string) error {
 			return nil
 		}
 		return os.Chmod(path, mode)
+	})
+}
+
+// relativeLinks makes links to absolute paths relative, so that they lead to the same file of the root
+// for a program that runs in it and for one that does not.
+func relativeLinks(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type() != fs.ModeSymlink {
+			return err
+		}
+		target, err := os.Readlink(path)
+		if err != nil || !filepath.IsAbs(target) {
+			return err
+		}
+		relative, err := filepath.Rel(filepath.Dir(path), filepath.Join(dir, target))
+		if err != nil {
+			return err
+		}
+		return errors.Join(os.Remove(path), os.Symlink(relative, path))
 	})
 }
 

@@ -87,6 +87,20 @@ func writeForAll(path string, content []byte) error {
 	return os.Chmod(path, 0o644)
 }
 
+// replaceForAll is writeForAll for a file that others may read or replace at the same time.
+func replaceForAll(path string, content []byte) error {
+	next, err := os.CreateTemp(filepath.Dir(path), "")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(next.Name())
+	_, err = next.Write(content)
+	if err := errors.Join(err, next.Chmod(0o644), next.Close()); err != nil {
+		return err
+	}
+	return os.Rename(next.Name(), path)
+}
+
 // sweep removes the folders of processes that have been killed. Their servers have got a signal
 // when that happened, but may not have come to their end yet.
 func sweep(r *root, srv string) error {

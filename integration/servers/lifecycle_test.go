@@ -9,53 +9,86 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// victimEnv makes this test program start a server, write its address and its folder to standard
-// output, and wait to be killed.
+// victimEnv makes this test program start a server, of PostgreSQL or of a version of MySQLOptions,
+// write its address and its folder to standard output, and wait to be killed.
 const victimEnv = "DBVALET_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(victimEnv) != "" {
-		os.Exit(victim())
+	if kind := os.Getenv(victimEnv); kind != "" {
+		os.Exit(victim(kind))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, m := range sharedMySQL {
+		if err := m.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
-func victim() int {
-	p, err := StartPostgres(context.Background(), Options{})
+func victim(kind string) int {
+	s, err := startAny(context.Background(), kind)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(p.Addr())
-	fmt.Println(p.folder.dir)
+	fmt.Println(s.Addr())
+	fmt.Println(s.folder.dir)
 	select {}
 }
 
-func TestStopLeavesNothing(t *testing.T) {
-	p := start(t, Options{})
-	pid := p.process.cmd.Process.Pid
-	connections := startupConnections(t, p.Addr(), 3)
-	if err := p.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	for _, conn := range connections {
-		waitForEnd(t, conn)
-	}
-	if _, err := os.Stat(procFile(pid, "stat")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("process %d is still there (%v)", pid, err)
-	}
-	for _, file := range []string{p.folder.dir, pamServiceFile(p.root, p.folder.name)} {
-		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there (%v)", file, err)
+// kinds are what startAny starts.
+var kinds = append([]string{"postgres"}, mysqlVersions...)
+
+func startAny(ctx context.Context, kind string) (*Server, error) {
+	if kind == "postgres" {
+		p, err := StartPostgres(ctx, Options{})
+		if err != nil {
+			return nil, err
 		}
+		return &p.Server, nil
 	}
-	if err := p.Stop(); err != nil {
-		t.Errorf("second stop: %v", err)
+	m, err := StartMySQL(ctx, MySQLOptions{Version: kind})
+	if err != nil {
+		return nil, err
+	}
+	return &m.Server, nil
+}
+
+func TestStopLeavesNothing(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			s, err := startAny(t.Context(), kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid := s.process.cmd.Process.Pid
+			connections := startupConnections(t, s.Addr(), 3)
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			for _, conn := range connections {
+				waitForEnd(t, conn)
+			}
+			if _, err := os.Stat(procFile(pid, "stat")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("process %d is still there (%v)", pid, err)
+			}
+			for _, file := range []string{s.folder.dir, pamServiceFile(s.root, s.folder.name)} {
+				if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is still there (%v)", file, err)
+				}
+			}
+			if err := s.Stop(); err != nil {
+				t.Errorf("second stop: %v", err)
+			}
+		})
 	}
 }
 
@@ -80,6 +113,40 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 				t.Errorf("port %d, was %d; %v", p.Port, port, err)
 			}
 		})
+	}
+}
+
+func TestMySQLRestartKeepsPortDataAndPasswords(t *testing.T) {
+	for _, version := range mysqlVersions {
+		for name, end := range map[string]func(*MySQL) error{
+			"running":      func(*MySQL) error { return nil },
+			"after a kill": (*MySQL).Kill,
+		} {
+			t.Run(version+" "+name, func(t *testing.T) {
+				m := startMySQL(t, MySQLOptions{Version: version})
+				for _, statement := range []string{"CREATE TABLE kept AS SELECT 1 AS a", "DROP USER clear"} {
+					if err := m.Exec(t.Context(), statement); err != nil {
+						t.Fatal(err)
+					}
+				}
+				port := m.Port
+				if err := end(m); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Exec(t.Context(), "INSERT INTO kept VALUES (2)"); err != nil || m.Port != port {
+					t.Errorf("port %d, was %d; %v", m.Port, port, err)
+				}
+				if got := queryMySQL(t, m, "SELECT COUNT(*) FROM mysql.user WHERE user = 'clear'"); got != "0" {
+					t.Error("a user who was dropped is there again")
+				}
+				if err := loginMySQL(t, m, "app", tokenRequest{}.token(t, &m.Server)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 
@@ -121,60 +188,70 @@ func TestKillEndsSessionsAtOnce(t *testing.T) {
 }
 
 func TestServerDiesWithItsStarterAndIsSweptUp(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), victimEnv+"=1")
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stdout)
-	lines.Scan()
-	addr := lines.Text()
-	lines.Scan()
-	dir := lines.Text()
-	if addr == "" || dir == "" {
-		t.Fatalf("the victim has not started: %v", cmd.Wait())
-	}
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), victimEnv+"="+kind)
+			cmd.Stderr = os.Stderr
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			lines.Scan()
+			addr := lines.Text()
+			lines.Scan()
+			dir := lines.Text()
+			if addr == "" || dir == "" {
+				t.Fatalf("the victim has not started: %v", cmd.Wait())
+			}
 
-	connections := startupConnections(t, addr, 1)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	waitForEnd(t, connections[0])
+			connections := startupConnections(t, addr, 1)
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			waitForEnd(t, connections[0])
 
-	start(t, Options{})
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is still there (%v)", dir, err)
-	}
-	pids, err := processes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, pid := range pids {
-		if cwd, _ := os.Readlink(procFile(pid, "cwd")); strings.HasPrefix(cwd, dir) {
-			t.Errorf("process %d is still there", pid)
-		}
+			next, err := startAny(t.Context(), kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := next.Stop(); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s is still there (%v)", dir, err)
+			}
+			pids, err := processes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pid := range pids {
+				if cwd, _ := os.Readlink(procFile(pid, "cwd")); strings.HasPrefix(cwd, dir) {
+					t.Errorf("process %d is still there", pid)
+				}
+			}
+		})
 	}
 }
 
 func TestServersRunSideBySide(t *testing.T) {
-	const n = 4
-	errs := make(chan error, n)
-	for range n {
+	servers := slices.Repeat(kinds, 2)
+	errs := make(chan error, len(servers))
+	for _, kind := range servers {
 		go func() {
-			p, err := StartPostgres(t.Context(), Options{})
+			s, err := startAny(t.Context(), kind)
 			if err == nil {
-				err = errors.Join(p.Exec(t.Context(), "SELECT 1"), p.Stop())
+				err = s.Stop()
 			}
 			errs <- err
 		}()
 	}
-	for range n {
+	for range servers {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}

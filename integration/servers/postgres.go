@@ -4,20 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"sync"
+	"net/url"
 	"syscall"
-	"time"
 )
 
-// The place in which every server believes it is. Nothing resolves this name; a client has to be
-// told to dial the server's Addr, and to verify and sign this name.
-const (
-	rdsEndpoint = "orders.abc123.us-east-1.rds.amazonaws.com"
-	rdsRegion   = "us-east-1"
-)
+// postgresEndpoint is the name by which RDS would know a PostgreSQL server.
+const postgresEndpoint = "orders.abc123." + rdsRegion + ".rds.amazonaws.com"
 
-// Options say what is special about a server. The zero value is an ordinary one.
+// Options say what is special about a PostgreSQL server. The zero value is an ordinary one.
 type Options struct {
 	// Version is "18" or "15". If empty, it is "18".
 	Version string
@@ -39,38 +33,16 @@ type Options struct {
 	SessionToken string
 }
 
-// A Postgres is a running PostgreSQL server. Its fields do not change. Its methods may be called
-// from several goroutines.
+// A Postgres is a running PostgreSQL server. Its superuser is "postgres".
 type Postgres struct {
-	Host     string // 127.0.0.1
-	Port     int
-	Database string // a database that all roles may use
-	CAFile   string // the certificate of the CA that signed the server's, empty if NoTLS
+	Server
 
-	// The role "app" logs in with a token for this endpoint (and Port) and region, signed with these
-	// credentials.
-	Endpoint        string
-	Region          string
-	AccessKeyID     string
-	SecretAccessKey string
-	SessionToken    string // empty unless Options had one
+	// Passwords of the roles "scram", "md5" and "clear".
+	SCRAMPassword string
+	MD5Password   string
+	ClearPassword string
 
-	// Passwords of the roles "scram", "md5", "clear" and "postgres", which is the superuser.
-	SCRAMPassword     string
-	MD5Password       string
-	ClearPassword     string
-	SuperuserPassword string
-
-	options     Options
-	root        *root
-	folder      *folder
-	certificate []byte // what the server shows, DER
-
-	mu          sync.Mutex // guards what follows
-	log         *os.File
-	process     *process // nil if it was killed or stopped
-	clockOffset time.Duration
-	stopped     bool
+	options Options
 }
 
 // StartPostgres starts a server and returns when it accepts connections. The first call on a machine
@@ -80,116 +52,74 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	if o.Version == "" {
 		o.Version = "18"
 	}
-	r, err := openRoot(ctx, "pg"+o.Version)
-	if err != nil {
+	p := &Postgres{
+		SCRAMPassword: newSecret(),
+		MD5Password:   newSecret(),
+		ClearPassword: newSecret(),
+		options:       o,
+	}
+	if err := p.open(ctx, "pg"+o.Version, postgresEndpoint, o.SessionToken); err != nil {
 		return nil, err
 	}
-	f, err := newFolder(ctx, r)
-	if err != nil {
-		r.Close()
-		return nil, fmt.Errorf("make a folder for a test server: %w", err)
-	}
-	p := &Postgres{
-		Host:            "127.0.0.1",
-		Database:        database,
-		Endpoint:        rdsEndpoint,
-		Region:          rdsRegion,
-		AccessKeyID:     newAccessKeyID(o.SessionToken != ""),
-		SecretAccessKey: newSecret(),
-		SessionToken:    o.SessionToken,
-
-		SCRAMPassword:     newSecret(),
-		MD5Password:       newSecret(),
-		ClearPassword:     newSecret(),
-		SuperuserPassword: newSecret(),
-
-		options: o,
-		root:    r,
-		folder:  f,
+	p.engine = engine{
+		name:        "PostgreSQL " + o.Version,
+		logFile:     "postgres.log",
+		prepare:     []func(context.Context) error{p.copyTemplate, p.setPasswords, p.writeCertificates, p.setUpVerifier},
+		configure:   p.configure,
+		command:     p.command,
+		readyLine:   "database system is ready to accept connections",
+		portTaken:   "Address already in use",
+		stop:        syscall.SIGINT,  // a fast shutdown
+		starterDied: syscall.SIGQUIT, // an immediate shutdown, which ends all processes
 	}
 	if err := p.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL %s: %w", o.Version, err), p.Stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.engine.name, err), p.Stop())
 	}
 	return p, nil
 }
 
-// LogFile is the server's log. Stop removes it.
-func (p *Postgres) LogFile() string {
-	return p.folder.path("postgres.log")
+// setPasswords makes the verifier of md5 itself, because PostgreSQL's setting for how to do that
+// would need a statement of its own for each kind.
+func (p *Postgres) setPasswords(ctx context.Context) error {
+	return singleUser(ctx, p.root, p.options.Version, p.folder.inside("data"), "postgres", []string{
+		"ALTER ROLE scram PASSWORD '" + p.SCRAMPassword + "'",
+		"ALTER ROLE md5 PASSWORD '" + md5Verifier(roleMD5, p.MD5Password) + "'",
+		"ALTER ROLE clear PASSWORD '" + p.ClearPassword + "'",
+		"ALTER ROLE postgres PASSWORD '" + p.SuperuserPassword + "'",
+	})
 }
 
-// VerifierLog is the file with a line for each decision on a token, which for a refusal says the
-// reason. Stop removes it.
-func (p *Postgres) VerifierLog() string {
-	return p.folder.path(verifierLog)
-}
-
-// SetClockOffset puts the clock by which tokens are checked forward by d from the real time, or back
-// if d is negative.
-func (p *Postgres) SetClockOffset(d time.Duration) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clockOffset = d
-	return p.writeVerifierConfig(d)
-}
-
-// Stop ends the server, as a fast shutdown, and removes its folder. After the first time it does
-// nothing.
-func (p *Postgres) Stop() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopped {
+func (p *Postgres) writeCertificates(context.Context) error {
+	if p.options.NoTLS {
 		return nil
 	}
-	p.stopped = true
-	started := p.log != nil
-	err := p.end()
-	if started {
-		err = errors.Join(err, p.log.Close())
-	}
-	if started && err == nil {
-		err = errors.Join(
-			removeSharedMemory(p.folder.path("data")),
-			keepDataDir(p.root, p.folder.path("data"), p.folder.name),
-		)
-	}
-	return errors.Join(err, p.folder.remove(), p.root.Close())
+	return p.issueCertificate(p.options.Certificate)
 }
 
-// Kill ends all of the server's processes at once, as a crash would. Restart starts it again.
-func (p *Postgres) Kill() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.process == nil {
-		return nil
-	}
-	err := p.process.kill()
-	p.process = nil
-	return err
+func (p *Postgres) configure() error {
+	return errors.Join(
+		p.folder.write("data/postgresql.conf", p.settings()),
+		p.folder.write("pg_hba.conf", p.hba()),
+	)
 }
 
-// Restart ends the server, if it is running, and starts it again on the same port with the same
-// data.
-func (p *Postgres) Restart(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopped {
-		return errors.New("the server was stopped, and its data is gone")
-	}
-	if err := p.end(); err != nil {
-		return err
-	}
-	return p.run(ctx)
+func (p *Postgres) command() (program string, args []string) {
+	return postgresProgram(p.options.Version, "postgres"), []string{"-D", p.folder.inside("data")}
 }
 
-// end stops the process if there is one.
-func (p *Postgres) end() error {
-	if p.process == nil {
-		return nil
+// URL is for a client that connects directly, not through a proxy, and verifies the server's
+// certificate as strictly as it can.
+func (p *Postgres) URL(user, password string) string {
+	query := url.Values{"sslmode": {"disable"}}
+	if !p.options.NoTLS {
+		query = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {p.CAFile}}
 	}
-	// A fast shutdown waits for replication clients that do not answer.
-	const patience = 5 * time.Second
-	err := p.process.stop(syscall.SIGINT, patience)
-	p.process = nil
-	return err
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(user, password),
+		Host:     p.Addr(),
+		Path:     "/" + p.Database,
+		RawQuery: query.Encode(),
+	}
+	return u.String()
 }

@@ -38,7 +38,7 @@ type tokenRequest struct {
 }
 
 // token makes a token with the SDK that applications use.
-func (r tokenRequest) token(t *testing.T, p *Postgres) string {
+func (r tokenRequest) token(t *testing.T, s *Server) string {
 	t.Helper()
 	or := func(value, fallback string) string {
 		if value != "" {
@@ -47,8 +47,8 @@ func (r tokenRequest) token(t *testing.T, p *Postgres) string {
 		return fallback
 	}
 	token, err := auth.BuildAuthToken(t.Context(),
-		or(r.endpoint, fmt.Sprintf("%s:%d", p.Endpoint, p.Port)), or(r.region, p.Region), or(r.user, "app"),
-		credentials.NewStaticCredentialsProvider(p.AccessKeyID, or(r.secret, p.SecretAccessKey), p.SessionToken))
+		or(r.endpoint, fmt.Sprintf("%s:%d", s.Endpoint, s.Port)), or(r.region, s.Region), or(r.user, "app"),
+		credentials.NewStaticCredentialsProvider(s.AccessKeyID, or(r.secret, s.SecretAccessKey), s.SessionToken))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestTokenLogsIn(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			p := start(t, Options{Version: version})
-			if err := login(t.Context(), p.URL("app", tokenRequest{}.token(t, p)), "app"); err != nil {
+			if err := login(t.Context(), p.URL("app", tokenRequest{}.token(t, &p.Server)), "app"); err != nil {
 				t.Error(err)
 			}
 			if got := lastLine(t, p.VerifierLog()); !strings.HasPrefix(got, "accepted user=app token dated ") {
@@ -100,7 +100,7 @@ func TestLongTokenLogsIn(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			p := start(t, Options{Version: version, SessionToken: strings.Repeat("Fwo/GXIvYXdzE=", 110)})
-			token := tokenRequest{}.token(t, p)
+			token := tokenRequest{}.token(t, &p.Server)
 			if len(token) < long {
 				t.Fatalf("token has %d bytes, expected at least %d", len(token), long)
 			}
@@ -131,7 +131,7 @@ func TestBadTokenIsRefusedWithReasonInLog(t *testing.T) {
 			if err := p.SetClockOffset(test.clock); err != nil {
 				t.Fatal(err)
 			}
-			err := login(t.Context(), p.URL("app", test.request.token(t, p)), "app")
+			err := login(t.Context(), p.URL("app", test.request.token(t, &p.Server)), "app")
 			const want = `PAM authentication failed for user "app"`
 			if refusal, ok := errors.AsType[*pgconn.PgError](err); !ok || refusal.Message != want {
 				t.Errorf("got %v, expected %s", err, want)
@@ -146,7 +146,7 @@ func TestBadTokenIsRefusedWithReasonInLog(t *testing.T) {
 		if err := p.SetClockOffset(0); err != nil {
 			t.Fatal(err)
 		}
-		if err := login(t.Context(), p.URL("app", tokenRequest{}.token(t, p)), "app"); err != nil {
+		if err := login(t.Context(), p.URL("app", tokenRequest{}.token(t, &p.Server)), "app"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -24,16 +24,16 @@ type process struct {
 }
 
 // startProcess starts a server that writes its log to its standard error. The log is copied to log,
-// and the server is ready when it has written a line that contains readyLine.
-func startProcess(cmd *exec.Cmd, log io.Writer, readyLine string) (*process, error) {
+// and the server is ready when it has written a line that contains readyLine. If this process is
+// killed, the server gets the signal starterDied.
+func startProcess(cmd *exec.Cmd, log io.Writer, readyLine string, starterDied syscall.Signal) (*process, error) {
 	p := &process{cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = w, w
-	// If this process is killed, the server gets the signal for an immediate shutdown.
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	cmd.SysProcAttr.Pdeathsig = starterDied
 	// Ctrl-C in a terminal is for the test, which then stops the server in its own way.
 	cmd.SysProcAttr.Setpgid = true
 

@@ -22,18 +22,25 @@ type recipe struct {
 	user     string   // the name of the user as whom the server runs
 
 	// prepare does what the packages' scripts would have done, and makes a template of a data
-	// directory. Its text is not in the stamp, so a change of it needs a new recipeVersion.
+	// directory. It may be nil. Its text is not in the stamp, so a change of it needs a new
+	// recipeVersion.
 	prepare func(ctx context.Context, r *root) error
 }
 
 // recipeVersion is part of every root's stamp. It must change with the code that builds roots.
-const recipeVersion = "1"
+const recipeVersion = "4"
 
 // recipes is the table of all roots.
 func recipes() []recipe {
 	return []recipe{
 		postgresRecipe("pg18", "sid", "18"),
 		postgresRecipe("pg15", "bookworm", "15"),
+		mysqlRecipe(),
+		mariadbRecipe(mariaDB11, "sid"),
+		mariadbRecipe(mariaDB10, "bookworm", "sysbench"),
+		pythonRecipe(),
+		phpRecipe(),
+		javaRecipe(),
 	}
 }
 
@@ -149,11 +156,16 @@ func (r *root) fill(ctx context.Context, aptDir string) error {
 	if err := extract(ctx, r.dir, packages); err != nil {
 		return err
 	}
+	if err := relativeLinks(r.dir); err != nil {
+		return err
+	}
 	if err := openUp(r.dir); err != nil {
 		return err
 	}
-	if err := r.prepare(ctx, r); err != nil {
-		return err
+	if r.prepare != nil {
+		if err := r.prepare(ctx, r); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(r.stampFile(), []byte(r.stamp()), 0o644)
 }
@@ -171,7 +183,7 @@ func (r *root) stampFile() string {
 func (r *root) stamp() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s %q %q %q %q", recipeVersion, r.suite, r.packages, r.alone, r.assumed, r.user)
-	fmt.Fprintf(h, "%d %q", serverID, pamSource)
+	fmt.Fprintf(h, "%d %q", serverID, tokenSourceTexts())
 	return hex.EncodeToString(h.Sum(nil)) + "\n"
 }
 

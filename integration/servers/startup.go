@@ -11,11 +11,8 @@ import (
 )
 
 // start makes the server's files and starts it on a free port.
-func (p *Postgres) start(ctx context.Context) error {
-	steps := []func(context.Context) error{
-		p.copyTemplate, p.setPasswords, p.writeCertificates, p.setUpVerifier, p.openLog,
-	}
-	for _, step := range steps {
+func (s *Server) start(ctx context.Context) error {
+	for _, step := range append(s.engine.prepare, s.openLog) {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -24,123 +21,123 @@ func (p *Postgres) start(ctx context.Context) error {
 	const attempts = 5
 	var err error
 	for range attempts {
-		if p.Port, err = freePort(p.Host); err != nil {
+		if s.Port, err = freePort(s.Host); err != nil {
 			return err
 		}
-		if err = p.run(ctx); !errors.Is(err, errPortTaken) {
+		if err = s.run(ctx); !errors.Is(err, errPortTaken) {
 			return err
 		}
 	}
 	return err
 }
 
-func (p *Postgres) copyTemplate(context.Context) error {
-	return newDataDir(p.root, p.folder.path("data"))
+func (s *Server) copyTemplate(context.Context) error {
+	return newDataDir(s.root, s.folder.path("data"))
 }
 
-// setPasswords makes the verifier of md5 itself, because PostgreSQL's setting for how to do that
-// would need a statement of its own for each kind.
-func (p *Postgres) setPasswords(ctx context.Context) error {
-	return singleUser(ctx, p.root, p.options.Version, p.folder.inside("data"), "postgres", []string{
-		"ALTER ROLE scram PASSWORD '" + p.SCRAMPassword + "'",
-		"ALTER ROLE md5 PASSWORD '" + md5Verifier(roleMD5, p.MD5Password) + "'",
-		"ALTER ROLE clear PASSWORD '" + p.ClearPassword + "'",
-		"ALTER ROLE postgres PASSWORD '" + p.SuperuserPassword + "'",
-	})
-}
-
-func (p *Postgres) writeCertificates(context.Context) error {
-	if p.options.NoTLS {
-		return nil
-	}
+// issueCertificate makes the server's certificate, and the file of the CA that clients shall trust.
+func (s *Server) issueCertificate(c Certificate) error {
 	known, err := newAuthority("dbvalet test CA")
 	if err != nil {
 		return err
 	}
 	signer := known
-	if p.options.Certificate.Foreign {
+	if c.Foreign {
 		if signer, err = newAuthority("dbvalet foreign test CA"); err != nil {
 			return err
 		}
 	}
-	der, key, err := signer.issue(p.options.Certificate, p.Endpoint)
+	if c.Names == nil {
+		c.Names = []string{"localhost", s.Host, s.Endpoint}
+	}
+	der, key, err := signer.issue(c, s.Endpoint)
 	if err != nil {
 		return fmt.Errorf("make the server's certificate: %w", err)
 	}
-	p.certificate = der
-	p.CAFile = p.folder.path("ca.pem")
+	s.authority, s.certificate = known, der
+	s.CAFile = s.folder.path("ca.pem")
 	return errors.Join(
-		writeForAll(p.CAFile, known.pem()),
-		p.folder.write("server.crt", certificatePEM(der)),
-		p.folder.write("server.key", key),
+		writeForAll(s.CAFile, known.pem()),
+		s.folder.write("server.crt", certificatePEM(der)),
+		s.folder.write("server.key", key),
 	)
 }
 
 // setUpVerifier leaves the verifier's configuration to run, which knows the port.
-func (p *Postgres) setUpVerifier(ctx context.Context) error {
-	if err := buildVerifier(ctx, p.folder.path(verifierProgram)); err != nil {
+func (s *Server) setUpVerifier(ctx context.Context) error {
+	if err := buildVerifier(ctx, s.folder.path(verifierProgram)); err != nil {
 		return err
 	}
-	if err := writeForAll(p.VerifierLog(), nil); err != nil {
+	if err := writeForAll(s.VerifierLog(), nil); err != nil {
 		return err
 	}
-	if err := own(p.VerifierLog()); err != nil {
+	if err := own(s.VerifierLog()); err != nil {
 		return err
 	}
-	return writePAMService(p.root, p.folder.name, p.folder.inside(verifierProgram), p.folder.inside(verifierConfig))
+	return writePAMService(s.root, s.folder.name, s.folder.inside(verifierProgram), s.folder.inside(verifierConfig))
 }
 
-func (p *Postgres) openLog(context.Context) (err error) {
-	p.log, err = os.OpenFile(p.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+func (s *Server) openLog(context.Context) (err error) {
+	s.log, err = os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	return err
 }
 
 // errPortTaken is the failure for which another port is tried.
 var errPortTaken = errors.New("port is taken")
 
-// run starts the server's process on p.Port and waits until it accepts connections.
-func (p *Postgres) run(ctx context.Context) error {
-	err := errors.Join(
-		p.writeVerifierConfig(p.clockOffset),
-		p.folder.write("data/postgresql.conf", p.settings()),
-		p.folder.write("pg_hba.conf", p.hba()),
-	)
-	if err != nil {
+// run starts the server's process on s.Port and waits until it accepts connections.
+func (s *Server) run(ctx context.Context) error {
+	if err := errors.Join(s.writeVerifierConfig(s.clockOffset), s.engine.configure()); err != nil {
 		return err
 	}
-	before, err := p.log.Seek(0, io.SeekEnd)
+	before, err := s.log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
 	// The context is for the start, so it is not the command's.
-	cmd := p.root.command(context.WithoutCancel(ctx), postgresProgram(p.options.Version, "postgres"),
-		"-D", p.folder.inside("data"))
-	proc, err := startProcess(cmd, p.log, "database system is ready to accept connections")
+	program, args := s.engine.command()
+	cmd := s.root.command(context.WithoutCancel(ctx), program, args...)
+	proc, err := startProcess(cmd, s.log, s.engine.readyLine, s.engine.starterDied)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-proc.ready:
-		p.process = proc
+		s.process = proc
 		return nil
 	case <-proc.done:
-		return p.startError(before)
+		return s.startError(before)
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), proc.kill())
 	}
 }
 
 // startError returns what the server has written to its log since the size was before.
-func (p *Postgres) startError(before int64) error {
-	b, err := os.ReadFile(p.LogFile())
+func (s *Server) startError(before int64) error {
+	b, err := os.ReadFile(s.LogFile())
 	if err != nil {
 		return err
 	}
 	text := b[before:]
-	if strings.Contains(string(text), "Address already in use") {
-		return fmt.Errorf("%w: %s", errPortTaken, p.Addr())
+	if strings.Contains(string(text), s.engine.portTaken) {
+		return fmt.Errorf("%w: %s", errPortTaken, s.Addr())
 	}
-	return fmt.Errorf("the server ended at once:\n%s", lastLines(text, 12))
+	return fmt.Errorf("the server ended at once:\n%s", complaints(text))
+}
+
+// complaints returns the lines of a log that MySQL calls errors, since it goes on to tell how it shuts
+// down; or else the last lines.
+func complaints(log []byte) string {
+	var errs strings.Builder
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "[ERROR]") {
+			errs.WriteString(line)
+		}
+	}
+	if errs.Len() > 0 {
+		return errs.String()
+	}
+	return lastLines(log, 12)
 }
 
 // freePort returns a port that nobody listens on.

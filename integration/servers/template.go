@@ -59,11 +59,7 @@ func preparePostgres(ctx context.Context, r *root, version string) error {
 	if err := buildPAMModule(ctx, r); err != nil {
 		return err
 	}
-	template := filepath.Join(r.dir, templateDir)
-	if err := os.Mkdir(template, 0o700); err != nil {
-		return err
-	}
-	if err := own(template); err != nil {
+	if err := makeTemplateDir(r); err != nil {
 		return err
 	}
 	// Small WAL segments make a data directory that is quickly copied.
@@ -77,6 +73,14 @@ func preparePostgres(ctx context.Context, r *root, version string) error {
 	}
 	// Everybody who can log in may make tables, for a test's convenience.
 	return singleUser(ctx, r, version, templateDir, database, []string{`GRANT ALL ON SCHEMA public TO PUBLIC`})
+}
+
+func makeTemplateDir(r *root) error {
+	template := filepath.Join(r.dir, templateDir)
+	if err := os.Mkdir(template, 0o700); err != nil {
+		return err
+	}
+	return own(template)
 }
 
 // singleUser runs statements in a data directory for which no server is running. Nobody has to log

@@ -59,22 +59,26 @@ type verifierSettings struct {
 	SessionToken    string `json:"sessionToken,omitempty"`
 	ClockOffset     string `json:"clockOffset,omitempty"`
 	Log             string `json:"log"`
+
+	// Passwords are accepted from these users instead of a token.
+	Passwords map[string]string `json:"passwords,omitempty"`
 }
 
 // writeVerifierConfig writes what tokens must be like from now on.
-func (p *Postgres) writeVerifierConfig(clockOffset time.Duration) error {
+func (s *Server) writeVerifierConfig(clockOffset time.Duration) error {
 	b, err := json.MarshalIndent(verifierSettings{
-		Host:            p.Endpoint,
-		Port:            p.Port,
-		Region:          p.Region,
-		AccessKeyID:     p.AccessKeyID,
-		SecretAccessKey: p.SecretAccessKey,
-		SessionToken:    p.SessionToken,
+		Host:            s.Endpoint,
+		Port:            s.Port,
+		Region:          s.Region,
+		AccessKeyID:     s.AccessKeyID,
+		SecretAccessKey: s.SecretAccessKey,
+		SessionToken:    s.SessionToken,
 		ClockOffset:     clockOffset.String(),
-		Log:             p.folder.inside(verifierLog),
+		Log:             s.folder.inside(verifierLog),
+		Passwords:       s.passwords,
 	}, "", "\t")
 	if err != nil {
 		return err
 	}
-	return p.folder.write(verifierConfig, append(b, '\n'))
+	return s.folder.write(verifierConfig, append(b, '\n'))
 }
