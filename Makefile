@@ -10,7 +10,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: demo
-demo: build compiler ## start a private database, dbvalet and psql, and show them at work (KEEP=1: leave them running)
+demo: build compiler ## start private databases, dbvalet and clients, and show them at work (KEEP=1: leave them running)
 	@go build -o bin/demo ./integration/demo
 	@bin/demo -program bin/dbvalet $(if $(KEEP),-keep)
 
@@ -29,11 +29,11 @@ check: $(LINT) ## format, vet and lint
 	$(LINT) run ./...
 
 .PHONY: unit
-unit: compiler ## unit tests with the race detector
+unit: compiler node ## unit tests with the race detector
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^dbvalet/integration$$')
 
 .PHONY: integration
-integration: compiler ## the built program between real clients and real servers
+integration: compiler node ## the built program between real clients and real servers
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./integration
 
 .PHONY: fuzz
@@ -58,15 +58,25 @@ cover: compiler ## statement coverage of the unit tests
 clean: ## remove what was built and fetched
 	rm -rf bin .cache
 
-# The race detector, and the PAM module of the test servers, need a C compiler.
+# The race detector, and what checks tokens in the test servers, need a C compiler.
 .PHONY: compiler
 compiler:
-	@command -v gcc >/dev/null || { \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends gcc libc6-dev; \
-		else \
-			echo "gcc is missing, which the race detector needs; install it, on Debian: apt-get install gcc libc6-dev"; exit 1; \
-		fi; }
+	@$(call need,gcc,gcc libc6-dev)
+
+# The drivers of Node.js that the integration tests use.
+.PHONY: node
+node:
+	@$(call need,npm,nodejs npm)
+
+# need is a program and the Debian packages that have it, for a machine where it is missing.
+define need
+command -v $(1) >/dev/null || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(2); \
+	else \
+		echo "$(1) is missing; install it, on Debian: apt-get install $(2)"; exit 1; \
+	fi; }
+endef
 
 $(LINT):
 	@mkdir -p bin/tools

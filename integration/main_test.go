@@ -58,19 +58,25 @@ func report(err error) int {
 	return 1
 }
 
+// running are the servers that tests share, and that the end of all tests stops.
 var (
 	runningMu sync.Mutex
-	running   []*servers.Postgres
+	running   []interface{ Stop() error }
 )
+
+// keep notes a server that tests share.
+func keep(server interface{ Stop() error }) {
+	runningMu.Lock()
+	defer runningMu.Unlock()
+	running = append(running, server)
+}
 
 // shared returns a function that gives the one server of this kind, started when it is first wanted.
 func shared(o servers.Options) func(t *testing.T) *servers.Postgres {
 	start := sync.OnceValues(func() (*servers.Postgres, error) {
 		p, err := servers.StartPostgres(context.Background(), o)
 		if err == nil {
-			runningMu.Lock()
-			defer runningMu.Unlock()
-			running = append(running, p)
+			keep(p)
 		}
 		return p, err
 	})

@@ -1,5 +1,6 @@
-// Command demo shows dbvalet's main job on one machine: a real PostgreSQL that takes nothing but TLS
-// and a valid RDS IAM token, and psql, which has no password.
+// Command demo shows dbvalet's main job on one machine: a real PostgreSQL and a real MariaDB that take
+// nothing but TLS and a valid RDS IAM token, and psql and mariadb, which have no password. One dbvalet
+// serves both.
 package main
 
 import (
@@ -9,10 +10,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
-
-	"dbvalet/integration/servers"
 )
 
 func main() {
@@ -29,81 +29,103 @@ func main() {
 
 // show is the demonstration from beginning to end.
 func show(ctx context.Context, program string, keep bool) (err error) {
-	say("Starting a private PostgreSQL 18, which the first time is fetched from Debian's packages into .cache/ ...")
-	began := time.Now()
-	db, err := servers.StartPostgres(ctx, servers.Options{})
-	if err != nil {
-		return err
+	say("Starting a private PostgreSQL and a private MariaDB, which the first time are fetched from Debian's\npackages into .cache/ ...")
+	var databases []*database
+	for _, start := range []func(context.Context) (*database, error){startPostgres, startMariaDB} {
+		began := time.Now()
+		d, err := start(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.Stop()) }()
+		say("%s listens on %s (after %v). It stands in for the RDS instance\n%s: TLS only, and user \"app\" logs in\nwith an IAM token, which is checked as RDS does, signature and all.",
+			d.name, d.Addr(), time.Since(began).Round(100*time.Millisecond), d.Endpoint)
+		databases = append(databases, d)
 	}
-	defer func() { err = errors.Join(err, db.Stop()) }()
-	say("It listens on %s (after %v). It stands in for the RDS instance\n%s: TLS only, and user \"app\"\nlogs in with an IAM token, which a PAM module checks as RDS does, signature and all.",
-		db.Addr(), time.Since(began).Round(100*time.Millisecond), db.Endpoint)
 
 	say("Without a token nobody gets in, and without TLS neither:")
-	direct := fmt.Sprintf("host=%s port=%d user=app dbname=%s", db.Host, db.Port, db.Database)
-	if err := psql(ctx, refused, direct+" sslmode=require", "SELECT 1"); err != nil {
-		return err
-	}
-	if err := psql(ctx, refused, direct+" sslmode=disable password=x", "SELECT 1"); err != nil {
-		return err
+	for _, d := range databases {
+		for _, arguments := range d.direct {
+			if err := d.run(ctx, refused, arguments, "SELECT 1"); err != nil {
+				return err
+			}
+		}
 	}
 
-	say("Now dbvalet. It finds AWS credentials in the environment, mints the token, and verifies the server:")
-	valet, err := startValet(ctx, program, db)
+	say("Now dbvalet, one for both. It finds the AWS credentials of their accounts in a file, mints the tokens,\nand verifies the servers:")
+	valet, err := startValet(ctx, program, databases)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, valet.stop()) }()
 
-	say("psql has no password, and no TLS to set up:")
-	for _, sql := range []string{
-		"SELECT current_user, current_database(), version()",
-		"SELECT ssl, version AS tls, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
-		"CREATE TABLE parcels AS SELECT n AS id, 'parcel ' || n AS what FROM generate_series(1, 3) n; SELECT * FROM parcels",
-	} {
-		if err := psql(ctx, accepted, valet.conninfo, sql); err != nil {
-			return err
+	for _, d := range databases {
+		if err := story(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
 		}
 	}
-	if err := lastDecision(db); err != nil {
-		return err
-	}
-
-	say("A token is good for 15 minutes. The checker's clock goes 16 minutes ahead, and the same token is refused;\nthe database's own words reach psql:")
-	if err := db.SetClockOffset(16 * time.Minute); err != nil {
-		return err
-	}
-	if err := psql(ctx, refused, valet.conninfo, "SELECT 1"); err != nil {
-		return err
-	}
-	if err := lastDecision(db); err != nil {
-		return err
-	}
-	say("dbvalet has dropped the refused token. With the clock right again, it mints a new one:")
-	if err := db.SetClockOffset(0); err != nil {
-		return err
-	}
-	if err := psql(ctx, accepted, valet.conninfo, "SELECT count(*) AS parcels FROM parcels"); err != nil {
-		return err
-	}
-	if err := lastDecision(db); err != nil {
-		return err
-	}
 	if keep {
-		return leaveRunning(ctx, valet)
+		return leaveRunning(ctx, databases)
 	}
 	say("That was it. \"make demo KEEP=1\" leaves everything running to play with.")
 	return nil
 }
 
-// leaveRunning waits for Ctrl-C.
-func leaveRunning(ctx context.Context, valet *valet) error {
-	cmd, err := servers.Client(ctx, "18", "psql", valet.conninfo)
+// story is what one of the databases has to show through dbvalet.
+func story(ctx context.Context, d *database) error {
+	through := d.connection(d.valet)
+	say("%s: the client %s has no password, and no TLS to set up:%s", d.name, d.program, d.remark)
+	for _, sql := range d.queries {
+		if err := d.run(ctx, accepted, through, sql); err != nil {
+			return err
+		}
+	}
+	if err := lastDecision(d); err != nil {
+		return err
+	}
+
+	say("A token is good for 15 minutes. The checker's clock goes 16 minutes ahead, and the same token is refused;\nthe database's own words reach %s:", d.program)
+	if err := d.SetClockOffset(16 * time.Minute); err != nil {
+		return err
+	}
+	if err := d.run(ctx, refused, through, "SELECT 1"); err != nil {
+		return err
+	}
+	if err := lastDecision(d); err != nil {
+		return err
+	}
+
+	say("dbvalet has dropped the refused token. With the clock right again, it mints a new one:")
+	if err := d.SetClockOffset(0); err != nil {
+		return err
+	}
+	if err := d.run(ctx, accepted, through, d.again); err != nil {
+		return err
+	}
+	return lastDecision(d)
+}
+
+// lastDecision shows what the checker of tokens wrote last.
+func lastDecision(d *database) error {
+	log, err := os.ReadFile(d.VerifierLog())
 	if err != nil {
 		return err
 	}
-	say("Everything keeps running until Ctrl-C. From another terminal:\n\n  psql %q\n\nor, if this machine has no psql, with the one that was fetched:\n\n  %s",
-		valet.conninfo, commandLine(cmd.Args))
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	fmt.Printf("  token checker: %s\n", lines[len(lines)-1])
+	return nil
+}
+
+// leaveRunning waits for Ctrl-C.
+func leaveRunning(ctx context.Context, databases []*database) error {
+	say("Everything keeps running until Ctrl-C. From another terminal, with the client of this machine or else\nwith the one that was fetched:")
+	for _, d := range databases {
+		cmd, err := d.client(ctx, d.version, d.program, d.connection(d.valet)...)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\n  %s\n  %s\n", commandLine(append([]string{d.program}, d.connection(d.valet)...)), commandLine(cmd.Args))
+	}
 	<-ctx.Done()
 	say("Stopping.")
 	return nil
