@@ -35,8 +35,9 @@ Options of a route (quote the URL: the shell knows & and ?):
   region= profile=        of AWS; default: from the endpoint, and the SDK's own
   dial=HOST:PORT          the address to connect to, where it isn't the endpoint
                           that is signed and verified (tunnel, bastion)
-  tls=verify-full         or verify-ca, or require (verifies nothing without ca=);
-                          sslmode= is the same
+  tls=verify-full         or verify-ca, or require (verifies nothing without ca=),
+                          or zero-config (MariaDB 11.4 and later); sslmode= is
+                          the same
   ca=FILE                 certificates to trust; sslrootcert= is the same
   tls_server_name=NAME    the name in the database's certificate
   sslnegotiation=direct   TLS from the first byte (PostgreSQL 17 and later)
