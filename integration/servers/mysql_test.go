@@ -222,8 +222,10 @@ func TestMySQLPasswordUsersLogIn(t *testing.T) {
 				t.Errorf("%d users have a password, expected %d", len(users), want[version])
 			}
 			for user, password := range users {
-				if user == "parsec" {
-					continue // The driver does not know it. See TestMySQLClientProgramsLogIn.
+				// The driver does not know parsec, and of the 32 random bytes of ed25519 it takes a
+				// zero at the end for an end of text. See TestMySQLClientProgramsLogIn.
+				if user == "parsec" || user == "ed25519" {
+					continue
 				}
 				if err := loginMySQL(t, m, user, password); err != nil {
 					t.Errorf("%s: %v", user, err)
