@@ -14,6 +14,31 @@ type Source interface {
 	Credential(ctx context.Context, user string) (Credential, error)
 }
 
+// Rotating is a Source whose credentials are replaced in steps, so that for a while the database takes
+// another one than the current: not the one that the store says is current any more, or not yet.
+type Rotating interface {
+	Source
+	// Others returns what else there is beside the current one, likeliest first. What does not exist
+	// is left out, and is no error.
+	Others(ctx context.Context, user string) ([]Credential, error)
+}
+
+// Renewer is a Source that can make a credential with a Lease live longer.
+type Renewer interface {
+	Source
+	// Renew returns cred with a later Expires, and the same Lease. It fails, or returns less than was
+	// there before, where the time is up: then another credential is due.
+	Renew(ctx context.Context, cred Credential) (Credential, error)
+}
+
+// Explainer is a Source that can say why a database may have refused a credential of its making.
+type Explainer interface {
+	// Explain says in at most 350 bytes who we are, what was signed or looked up, and what may be
+	// missing: a hint for somebody who sees the database's error. It takes no longer than ctx, and
+	// what can't be found out is left out. refused is a credential that the source gave for user.
+	Explain(ctx context.Context, user string, refused Credential) string
+}
+
 // Credential is a user and a password that the database accepts until Expires. Printing or logging
 // it shows no secret.
 type Credential struct {
@@ -22,6 +47,13 @@ type Credential struct {
 	Issued   time.Time // when the source itself made it, such as a token that it signed; zero where it was looked up
 	Expires  time.Time // wall clock; zero if it does not expire by itself
 	ID       string    // names it in logs: access key id, secret version, file; never secret
+
+	// Where the database is and which one is meant, as far as the secret says it, for a route that
+	// leaves it out.
+	Host, Port, Database string
+
+	// Lease is what the credential is borrowed on; nil where it need not be given back.
+	Lease *Lease
 }
 
 // LogValue shows what an operator may see of a credential.
