@@ -93,9 +93,10 @@ func (u *SecretURL) Number(key string) int {
 	return n
 }
 
-// Decoder returns the options that every store has: path, and the Go CDK's decoder, which is of no
-// use here but for its two plain values. user is the route's.
+// Decoder reads the options that every store has: path, the Go CDK's decoder, which is of no use here
+// but for its two plain values, and wait, which is for TTL. user is the route's.
 func (u *SecretURL) Decoder(user string) Decoder {
+	u.TTL()
 	switch decoder := u.Option("decoder"); decoder {
 	case "", "string", "bytes":
 	default:
@@ -104,7 +105,8 @@ func (u *SecretURL) Decoder(user string) Decoder {
 	return Decoder{Path: u.Option("path"), User: user}
 }
 
-// TTL returns how long what was read is used before it is read again: the Go CDK's option wait.
+// TTL returns how long what was read is used before it is read again: the Go CDK's option wait. 0 is
+// for whoever caches to decide.
 func (u *SecretURL) TTL() time.Duration { return u.Duration("wait") }
 
 // Close returns the first thing that is wrong with the options; one that nobody has asked for is.

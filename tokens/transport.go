@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -35,12 +34,9 @@ func (t encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Private reports whether what is sent to u stays unseen: by TLS, or because it stays on this machine.
 func Private(u *url.URL) bool {
-	if u.Scheme == "https" {
-		return true
-	}
-	if u.Hostname() == "localhost" {
+	if u.Scheme == "https" || u.Hostname() == "localhost" {
 		return true
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
-	return err == nil && net.IP(addr.AsSlice()).IsLoopback()
+	return err == nil && addr.Unmap().IsLoopback()
 }
