@@ -17,14 +17,15 @@ type Route struct {
 	Name     string // in logs: name=, else the first label of the host
 	Scheme   string // the protocol: "postgres" or "mysql"
 	User     string // database user; empty: the client's choice
-	Host     string // the endpoint: what is signed and verified
+	Host     string // the endpoint: what is signed and verified; empty: as the secret says, or Instance
 	Port     string
-	Database string // for clients that name none; empty: none
+	Database string // for clients that name none; empty: as the secret says, or none
+
+	// PortLeftOut says that Port is the protocol's own, and that a secret may know better.
+	PortLeftOut bool
 
 	Listen         []string      // listen=, may be repeated; never empty
 	Auth           string        // auth=; empty: to be inferred from the host
-	Region         string        // region=, of the cloud
-	Profile        string        // profile=, of the AWS configuration
 	Dial           string        // dial=, host:port or a unix socket; empty: the endpoint
 	TLS            string        // tls= or sslmode=; empty: verify-full
 	CA             string        // ca= or sslrootcert=, a file
@@ -33,10 +34,32 @@ type Route struct {
 	RequireAuth    string        // require_auth=; empty: what suits the credential
 	MaxConnections int           // max_connections=; 0: no limit
 	ConnectTimeout time.Duration // connect_timeout=; 0: the default
+
+	TokenReuse      string        // token_reuse=, always or never; empty: always
+	RotationTimeout time.Duration // rotation_timeout=; 0: the default
+
+	Region      string   // region=, of AWS
+	Profile     string   // profile=, of the AWS configuration
+	Roles       []string // role=, ARNs, one after the other
+	ExternalID  string   // external_id=, for the last role
+	SessionName string   // session_name=, of the roles
+
+	Instance    string   // instance=, project:region:name of Cloud SQL, for its connector
+	IPType      string   // ip_type=, of the instance
+	Impersonate []string // impersonate_service_account=, of Google Cloud, the target last
+	Service     string   // service=, cloudsql or alloydb
+	SQLAdmin    string   // sqladmin_endpoint=, of the Cloud SQL Admin API, for private access
+
+	Cloud    string // cloud=, of Azure
+	Tenant   string // tenant=, of Azure
+	ClientID string // client_id=, of Azure
 }
 
-// Endpoint returns host:port of the database itself.
+// Endpoint returns host:port of the database itself. It is for routes that have a host.
 func (r *Route) Endpoint() string { return net.JoinHostPort(r.Host, r.Port) }
+
+// HasSecret reports whether auth= is the URL of a secret, which may say where the database is.
+func (r *Route) HasSecret() bool { return strings.Contains(r.Auth, "://") }
 
 // Error says what is wrong with a route, and what to write instead.
 type Error struct {
@@ -69,6 +92,21 @@ func text(key string, where func(r *Route) *string) option {
 	}}
 }
 
+// list is an option with several values between commas.
+func list(key string, where func(r *Route) *[]string) option {
+	return option{key, func(r *Route, value string) error {
+		field := where(r)
+		if *field != nil {
+			return givenTwice(key)
+		}
+		*field = strings.Split(value, ",")
+		if slices.Contains(*field, "") {
+			return fmt.Errorf("an empty value between the commas of %s", key)
+		}
+		return nil
+	}}
+}
+
 func givenTwice(key string) error {
 	return fmt.Errorf("%s is given twice, or by both of its names", key)
 }
@@ -78,8 +116,6 @@ var options = []option{
 	text("name", func(r *Route) *string { return &r.Name }),
 	{"listen", func(r *Route, value string) error { r.Listen = append(r.Listen, value); return nil }},
 	text("auth", func(r *Route) *string { return &r.Auth }),
-	text("region", func(r *Route) *string { return &r.Region }),
-	text("profile", func(r *Route) *string { return &r.Profile }),
 	text("dial", func(r *Route) *string { return &r.Dial }),
 	text("tls", func(r *Route) *string { return &r.TLS }),
 	text("sslmode", func(r *Route) *string { return &r.TLS }),
@@ -89,7 +125,22 @@ var options = []option{
 	text("sslnegotiation", func(r *Route) *string { return &r.SSLNegotiation }),
 	text("require_auth", func(r *Route) *string { return &r.RequireAuth }),
 	{"max_connections", setMaxConnections},
-	{"connect_timeout", setConnectTimeout},
+	duration("connect_timeout", func(r *Route) *time.Duration { return &r.ConnectTimeout }),
+	text("token_reuse", func(r *Route) *string { return &r.TokenReuse }),
+	duration("rotation_timeout", func(r *Route) *time.Duration { return &r.RotationTimeout }),
+	text("region", func(r *Route) *string { return &r.Region }),
+	text("profile", func(r *Route) *string { return &r.Profile }),
+	list("role", func(r *Route) *[]string { return &r.Roles }),
+	text("external_id", func(r *Route) *string { return &r.ExternalID }),
+	text("session_name", func(r *Route) *string { return &r.SessionName }),
+	text("instance", func(r *Route) *string { return &r.Instance }),
+	text("ip_type", func(r *Route) *string { return &r.IPType }),
+	list("impersonate_service_account", func(r *Route) *[]string { return &r.Impersonate }),
+	text("service", func(r *Route) *string { return &r.Service }),
+	text("sqladmin_endpoint", func(r *Route) *string { return &r.SQLAdmin }),
+	text("cloud", func(r *Route) *string { return &r.Cloud }),
+	text("tenant", func(r *Route) *string { return &r.Tenant }),
+	text("client_id", func(r *Route) *string { return &r.ClientID }),
 }
 
 func setMaxConnections(r *Route, value string) (err error) {
@@ -102,19 +153,22 @@ func setMaxConnections(r *Route, value string) (err error) {
 	return nil
 }
 
-// setConnectTimeout takes seconds, as libpq, or a duration such as 1m30s.
-func setConnectTimeout(r *Route, value string) (err error) {
-	if r.ConnectTimeout != 0 {
-		return givenTwice("connect_timeout")
-	}
-	duration := value
-	if _, err := strconv.Atoi(value); err == nil {
-		duration += "s"
-	}
-	if r.ConnectTimeout, err = time.ParseDuration(duration); err != nil || r.ConnectTimeout <= 0 {
-		return fmt.Errorf("connect_timeout=%q is not a time in seconds from 1, or a duration such as 1m30s", value)
-	}
-	return nil
+// duration is an option in seconds, as libpq has them, or a duration such as 1m30s.
+func duration(key string, where func(r *Route) *time.Duration) option {
+	return option{key, func(r *Route, value string) (err error) {
+		field := where(r)
+		if *field != 0 {
+			return givenTwice(key)
+		}
+		text := value
+		if _, err := strconv.Atoi(value); err == nil {
+			text += "s"
+		}
+		if *field, err = time.ParseDuration(text); err != nil || *field <= 0 {
+			return fmt.Errorf("%s=%q is not a time in seconds from 1, or a duration such as 1m30s", key, value)
+		}
+		return nil
+	}}
 }
 
 // ParseRoute reads a route's URL:
@@ -122,8 +176,9 @@ func setConnectTimeout(r *Route, value string) (err error) {
 //	postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
 //	mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
 //
-// mariadb:// is mysql://. Everything but the host may be left out. Values are percent-encoded where they contain "&", "#" or
-// "%"; "+" is itself.
+// mariadb:// is mysql://. Everything but the host may be left out, and the host too where something
+// else says where the database is: the secret of auth=, or instance=. Values are percent-encoded where
+// they contain "&", "#" or "%"; "+" is itself.
 func ParseRoute(arg string) (*Route, error) {
 	fail := func(name, advice, format string, args ...any) (*Route, error) {
 		return nil, &Error{name, fmt.Errorf(format, args...), advice}
@@ -147,9 +202,9 @@ func ParseRoute(arg string) (*Route, error) {
 		return fail(unread, "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432, and percent-encode what is special in a name",
 			"not a URL that can be read")
 	}
-	r := &Route{Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
-	if r.Host == "" {
-		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")
+	r := &Route{
+		Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/"),
+		PortLeftOut: u.Port() == "",
 	}
 	if _, err := netip.ParseAddr(r.Host); err != nil && strings.Contains(r.Host, ":") {
 		return fail(unread, "write one host: a name, or an address, that of IPv6 as [2001:db8::1]", "a colon in the host")
@@ -171,7 +226,10 @@ func ParseRoute(arg string) (*Route, error) {
 	if err := r.setOptions(u.RawQuery); err != nil {
 		return nil, err
 	}
-	r.Name = cmp.Or(r.Name, firstLabel(r.Host), r.Host)
+	if r.Host == "" && !r.HasSecret() && r.Instance == "" {
+		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")
+	}
+	r.Name = cmp.Or(r.Name, firstLabel(r.Host), r.Host, lastPart(r.Instance, ":"), lastPart(r.Auth, "/"))
 	if len(r.Listen) == 0 {
 		r.Listen = []string{net.JoinHostPort("127.0.0.1", r.Port)}
 	}
@@ -196,26 +254,32 @@ func (r *Route) setOptions(query string) error {
 		key, encoded, _ := strings.Cut(pair, "=")
 		i := slices.IndexFunc(options, func(o option) bool { return o.key == key })
 		if i < 0 { // its value may be a password
-			return &Error{r.Host, fmt.Errorf("unknown option %q", key), unknownAdvice(key)}
+			return &Error{r.where(), fmt.Errorf("unknown option %q", key), r.unknownAdvice(key)}
 		}
 		value, err := url.PathUnescape(encoded) // not QueryUnescape: a path may have a plus in it
 		switch {
 		case err != nil:
-			return &Error{r.Host, fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
+			return &Error{r.where(), fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
 		case value == "":
-			return &Error{r.Host, fmt.Errorf("option %s is empty", key), "give it a value, or leave it out"}
+			return &Error{r.where(), fmt.Errorf("option %s is empty", key), "give it a value, or leave it out"}
 		case strings.ContainsRune(value, 0):
-			return &Error{r.Host, fmt.Errorf("a zero byte in option %s", key), "take the %00 out"}
+			return &Error{r.where(), fmt.Errorf("a zero byte in option %s", key), "take the %00 out"}
 		}
 		if err := options[i].set(r, value); err != nil {
-			return &Error{r.Host, err, "correct it, or leave it out"}
+			return &Error{r.where(), err, "correct it, or leave it out"}
 		}
 	}
 	return nil
 }
 
+// where names the route in errors as long as it has no name.
+func (r *Route) where() string { return cmp.Or(r.Host, "argument") }
+
 // unknownAdvice lists what there is.
-func unknownAdvice(key string) string {
+func (r *Route) unknownAdvice(key string) string {
+	if r.HasSecret() {
+		return fmt.Sprintf(`if %s is an option of the secret, write "%%26" for the & before it: the & ends the value of auth=`, key)
+	}
 	switch key {
 	case "password", "sslpassword":
 		return "put the password into a file or an environment variable, and write auth=file:PATH or auth=env:NAME"
@@ -237,4 +301,11 @@ func firstLabel(host string) string {
 	}
 	label, _, _ := strings.Cut(host, ".")
 	return label
+}
+
+// lastPart names a route after a secret or an instance: what stands behind the last separator, and
+// before the options.
+func lastPart(name, separator string) string {
+	name, _, _ = strings.Cut(name, "?")
+	return name[strings.LastIndex(name, separator)+1:]
 }

@@ -37,7 +37,7 @@ func refuses(t *testing.T, arg string) *Error {
 
 func TestRouteIsRead(t *testing.T) {
 	// defaults is what every route has if it says nothing else.
-	defaults := Route{Name: "db", Scheme: "postgres", Host: "db.example.com", Port: "5432", Listen: []string{"127.0.0.1:5432"}}
+	defaults := Route{Name: "db", Scheme: "postgres", Host: "db.example.com", Port: "5432", PortLeftOut: true, Listen: []string{"127.0.0.1:5432"}}
 	for _, row := range []struct {
 		arg  string
 		edit func(r *Route)
@@ -46,11 +46,13 @@ func TestRouteIsRead(t *testing.T) {
 		{"postgresql://db.example.com", func(*Route) {}},
 		{"POSTGRES://db.example.com", func(*Route) {}},
 		{"postgres://db.example.com/", func(*Route) {}},
-		{"postgres://db.example.com:5432", func(*Route) {}},
+		{"postgres://db.example.com:5432", func(r *Route) { r.PortLeftOut = false }},
 		{"postgres://db.example.com:", func(*Route) {}},
 		{"postgres://db.example.com?", func(*Route) {}},
 		{"postgres://@db.example.com", func(*Route) {}},
-		{"postgres://db.example.com:6543", func(r *Route) { r.Port, r.Listen = "6543", []string{"127.0.0.1:6543"} }},
+		{"postgres://db.example.com:6543", func(r *Route) {
+			r.Port, r.PortLeftOut, r.Listen = "6543", false, []string{"127.0.0.1:6543"}
+		}},
 		{"postgres://app@db.example.com/orders", func(r *Route) { r.User, r.Database = "app", "orders" }},
 		{"postgres://first.last%40example.com@db.example.com/my%20orders%2F1", func(r *Route) {
 			r.User, r.Database = "first.last@example.com", "my orders/1"
@@ -81,11 +83,32 @@ func TestRouteIsRead(t *testing.T) {
 		{"postgres://db.example.com?connect_timeout=10", func(r *Route) { r.ConnectTimeout = 10 * time.Second }},
 		{"postgres://db.example.com?connect_timeout=1m30s", func(r *Route) { r.ConnectTimeout = 90 * time.Second }},
 
+		{"postgres://db.example.com?token_reuse=never&rotation_timeout=30", func(r *Route) {
+			r.TokenReuse, r.RotationTimeout = "never", 30*time.Second
+		}},
+		{"postgres://db.example.com?role=arn:aws:iam::1:role/a,arn:aws:iam::2:role/b&external_id=x&session_name=y", func(r *Route) {
+			r.Roles, r.ExternalID, r.SessionName = []string{"arn:aws:iam::1:role/a", "arn:aws:iam::2:role/b"}, "x", "y"
+		}},
+		{"postgres://app@/orders?auth=gcp-connector&instance=project:region:main&ip_type=private&impersonate_service_account=a@b,c@d", func(r *Route) {
+			r.Name, r.Host, r.User, r.Database, r.Auth = "main", "", "app", "orders", "gcp-connector"
+			r.Instance, r.IPType, r.Impersonate = "project:region:main", "private", []string{"a@b", "c@d"}
+		}},
+		{"postgres://db.example.com?auth=azure-entra&cloud=china&tenant=t&client_id=c", func(r *Route) {
+			r.Auth, r.Cloud, r.Tenant, r.ClientID = "azure-entra", "china", "t", "c"
+		}},
+		{"postgres://?auth=awssecretsmanager://prod/db-pass?region=us-east-1%26path=a.b", func(r *Route) {
+			r.Name, r.Host, r.Auth = "db-pass", "", "awssecretsmanager://prod/db-pass?region=us-east-1&path=a.b"
+		}},
+		{"postgres:///orders?auth=hashivault://secret/data/database", func(r *Route) {
+			r.Name, r.Host, r.Database, r.Auth = "database", "", "orders", "hashivault://secret/data/database"
+		}},
+
 		{"postgres://10.0.0.1", func(r *Route) { r.Name, r.Host = "10.0.0.1", "10.0.0.1" }},
 		{"postgres://localhost", func(r *Route) { r.Name, r.Host = "localhost", "localhost" }},
 		{"postgres://[2001:db8::1]", func(r *Route) { r.Name, r.Host = "2001:db8::1", "2001:db8::1" }},
 		{"postgres://app@[2001:db8::1]:6543/orders", func(r *Route) {
 			r.Name, r.Host, r.Port, r.User, r.Database = "2001:db8::1", "2001:db8::1", "6543", "app", "orders"
+			r.PortLeftOut = false
 			r.Listen = []string{"127.0.0.1:6543"}
 		}},
 		{"postgres://[fe80::1%25eth0]", func(r *Route) { r.Name, r.Host = "fe80::1%eth0", "fe80::1%eth0" }},
@@ -104,7 +127,7 @@ func TestRouteIsRead(t *testing.T) {
 }
 
 func TestEveryOptionSetsAField(t *testing.T) {
-	values := map[string]string{"max_connections": "7", "connect_timeout": "7"}
+	values := map[string]string{"max_connections": "7", "connect_timeout": "7", "rotation_timeout": "7"}
 	for _, o := range options {
 		value := values[o.key]
 		if value == "" {

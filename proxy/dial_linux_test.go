@@ -41,7 +41,7 @@ func TestDialThatHangsEndsAtTimeLimit(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	_, err = newUpstream(addr, numbered{new(counter)}).Connect(ctx, "app",
-		func(context.Context, net.Conn, tokens.Credential) (net.Conn, error) { return nil, errTest })
+		func(context.Context, net.Conn, Endpoint, tokens.Credential) (net.Conn, error) { return nil, errTest })
 	if stageOf(err) != StageDial || !timedOut(err) || Hint(err) == "" {
 		t.Errorf("got %v, want an error of stage dial that is a time limit's, with a hint", err)
 	}

@@ -63,6 +63,15 @@ func Hint(err error) string {
 	return ""
 }
 
+// Advice returns the next step that whoever made err had for this case, or "": not the general one
+// that Hint falls back to.
+func Advice(err error) string {
+	if e, ok := errors.AsType[*SetupError](err); ok {
+		return e.Advice
+	}
+	return ""
+}
+
 // Final reports whether trying again is useless until somebody changes something.
 func Final(err error) bool {
 	if e, ok := errors.AsType[*SetupError](err); ok && e.Permanent {

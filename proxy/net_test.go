@@ -100,11 +100,11 @@ type joins struct {
 }
 
 func (e joins) Handshake(ctx context.Context, _ net.Conn, up *Upstream) (*Session, error) {
-	conn, err := up.Connect(ctx, "app", func(ctx context.Context, conn net.Conn, cred tokens.Credential) (net.Conn, error) {
+	conn, err := up.Connect(ctx, "app", func(ctx context.Context, conn net.Conn, to Endpoint, cred tokens.Credential) (net.Conn, error) {
 		if e.login == nil {
 			return conn, nil
 		}
-		return e.login(ctx, conn, cred)
+		return e.login(ctx, conn, to, cred)
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func newServer(addr net.Addr) *Server {
 	return &Server{
 		Engine: joins{},
 		Upstream: &Upstream{
-			Addr:        addr.String(),
+			Endpoint:    Endpoint{Addr: addr.String()},
 			Credentials: &tokens.Cache{Source: numbered{new(counter)}, Log: log},
 			Log:         log,
 		},

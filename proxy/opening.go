@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"dbvalet/tokens"
 )
@@ -14,10 +15,11 @@ import (
 // Opening is for one goroutine, and its errors are *SetupErrors.
 type Opening struct {
 	upstream *Upstream
-	cred     *tokens.Credential // asked for ahead of Login; nil: not yet
-	user     string             // whom cred is for
-	dialled  net.Conn           // for the first attempt; nil: not yet, or used
-	done     bool               // the place is given back, or another's
+	logins   *tokens.Attempt // nil: no credential has been asked for
+	user     string          // whom logins is for
+	endpoint Endpoint        // where the database is, once it has been dialled
+	dialled  net.Conn        // for the first attempt; nil: not yet, or used
+	done     bool            // the place and logins are given back, or another's
 }
 
 // Begin takes a place under the route's limit. The caller closes what it gets.
@@ -34,52 +36,93 @@ func (o *Opening) Close() {
 		o.dialled.Close()
 		o.dialled = nil
 	}
-	if !o.done {
-		o.done = true
-		o.upstream.release()
+	if o.done {
+		return
 	}
+	o.done = true
+	if o.logins != nil {
+		o.logins.Close()
+	}
+	o.upstream.release()
 }
 
-// Credential asks for user's credential ahead of Login, which uses it then.
+// Credential asks for user's credential ahead of Login.
 func (o *Opening) Credential(ctx context.Context, user string) (tokens.Credential, error) {
-	if o.cred != nil && o.user == user {
-		return *o.cred, nil
-	}
-	cred, err := o.upstream.Credentials.Credential(ctx, user)
+	o.begin(user)
+	cred, err := o.logins.Peek(ctx)
 	if err != nil {
-		return cred, atStage(StageCredential, err)
+		return cred, o.explain(ctx, atStage(StageCredential, err))
 	}
-	o.cred, o.user = &cred, user
 	return cred, nil
 }
 
+// begin begins to log in as user, unless that has begun.
+func (o *Opening) begin(user string) {
+	if o.logins != nil {
+		if o.user == user || o.upstream.Credentials.Shared {
+			return
+		}
+		o.logins.Close()
+	}
+	o.logins, o.user = o.upstream.Credentials.Begin(user), user
+}
+
 // Dial opens the bare connection that Login uses first. It is the Opening's to close, and the
-// caller's to read from until then; no deadline is set on it.
+// caller's to read from until then; no deadline is set on it. Where only the credential says where
+// the database is, it is asked for.
 func (o *Opening) Dial(ctx context.Context) (net.Conn, error) {
-	conn, err := o.upstream.Dial(ctx, o.upstream.Addr)
+	var cred tokens.Credential
+	if o.upstream.Locate != nil {
+		var err error
+		if cred, err = o.Credential(ctx, o.user); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := o.dial(ctx, cred)
 	o.dialled = conn
 	return conn, err
 }
 
-// Login logs in as user. Where the database refuses the credential, it asks for another and, if
-// there is one, tries again once on a new connection; as long as the client has been told nothing
-// of the login, it does not notice. The end of ctx is the end of the time for all of it.
+// Endpoint returns where Dial, or Login, has found the database.
+func (o *Opening) Endpoint() Endpoint { return o.endpoint }
+
+// dial opens a bare connection to the database that cred is for.
+func (o *Opening) dial(ctx context.Context, cred tokens.Credential) (net.Conn, error) {
+	o.endpoint = o.upstream.Endpoint
+	if locate := o.upstream.Locate; locate != nil {
+		var err error
+		if o.endpoint, err = locate(cred); err != nil {
+			return nil, atStage(StageCredential, err)
+		}
+	}
+	return o.upstream.Dial(ctx, o.endpoint)
+}
+
+// Login logs in as user. Where the database refuses the credential and there is another, it tries
+// again on a new connection; as long as the client has been told nothing of the login, it does not
+// notice. The end of ctx is the end of the time for all of it.
 //
 // What Dial opened is handed to login, or still open if there is no credential to log in with.
 func (o *Opening) Login(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
-	cred, err := o.Credential(ctx, user)
-	if err != nil {
-		return nil, err
+	o.begin(user)
+	cred, err := o.logins.Credential(ctx)
+	for err == nil {
+		var conn net.Conn
+		conn, err = o.attempt(ctx, cred, login)
+		if err == nil {
+			o.logins.Accepted()
+			o.done = true
+			return &UpstreamConn{Conn: conn, Credential: cred, Endpoint: o.endpoint, logins: o.logins, release: o.upstream.release}, nil
+		}
+		if !errors.Is(err, ErrRejected) {
+			return nil, err
+		}
+		rejected := cred
+		if cred, err = o.logins.Refused(ctx, err); err == nil {
+			o.upstream.Log.Info("credential rejected, trying another", "stage", StageAuth, "user", user, "rejected", rejected, "next", cred)
+		}
 	}
-	conn, err := o.attempt(ctx, cred, login)
-	if errors.Is(err, ErrRejected) {
-		cred, conn, err = o.retry(ctx, user, cred, login, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	o.done = true
-	return &UpstreamConn{Conn: conn, Credential: cred, release: o.upstream.release}, nil
+	return nil, o.explain(ctx, atStage(StageCredential, err))
 }
 
 // attempt logs in once, on the connection that is there or else on a new one.
@@ -88,12 +131,12 @@ func (o *Opening) attempt(ctx context.Context, cred tokens.Credential, login Log
 	o.dialled = nil
 	if bare == nil {
 		var err error
-		if bare, err = o.upstream.Dial(ctx, o.upstream.Addr); err != nil {
+		if bare, err = o.dial(ctx, cred); err != nil {
 			return nil, err
 		}
 	}
 	disarm := deadlineFrom(ctx, bare.SetDeadline)
-	conn, err := login(ctx, bare, cred)
+	conn, err := login(ctx, bare, o.endpoint, cred)
 	if !disarm() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -104,18 +147,18 @@ func (o *Opening) attempt(ctx context.Context, cred tokens.Credential, login Log
 	return conn, nil
 }
 
-// retry follows a login that the database refused with cred. It returns refused, the database's own
-// words, where there is nothing better to try.
-func (o *Opening) retry(ctx context.Context, user string, cred tokens.Credential, login Login, refused error) (tokens.Credential, net.Conn, error) {
-	u := o.upstream
-	fresh, err := u.Credentials.Refresh(ctx, user, cred)
-	if err != nil {
-		if !errors.Is(err, tokens.ErrUnchanged) {
-			u.Log.Warn("no other credential", append([]any{"stage", StageCredential, "user", user}, errAttrs(err)...)...)
-		}
-		return cred, nil, refused
+// explainTime is how long a client waits for the reason of a refusal.
+const explainTime = 3 * time.Second
+
+// explain adds what the source of the credential knows about the reason, where err is a refusal.
+func (o *Opening) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrRejected) {
+		return err
 	}
-	u.Log.Info("credential rejected, trying another", "stage", StageAuth, "user", user, "rejected", cred, "next", fresh)
-	conn, err := o.attempt(ctx, fresh, login)
-	return fresh, conn, err
+	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	defer cancel()
+	if advice := o.logins.Explain(ctx); advice != "" {
+		return &SetupError{Stage: StageAuth, Err: err, Advice: advice}
+	}
+	return err
 }

@@ -18,10 +18,11 @@ import (
 // credentials it takes. It is safe for concurrent use; its exported fields are not changed after
 // the first use.
 type Upstream struct {
-	// Addr is what is dialled: host:port, or the path of a unix socket.
-	Addr string
-	// TLS makes the handshakes with the database. An engine calls it where its protocol says.
-	TLS *dbtls.Client
+	// Endpoint is where the database is, unless Locate says it.
+	Endpoint Endpoint
+	// Locate returns where the database is that a credential is for, where only the secret says that.
+	// Nil is Endpoint.
+	Locate func(tokens.Credential) (Endpoint, error)
 	// Credentials are what is logged in with.
 	Credentials *tokens.Cache
 	// MaxConns limits the connections that are open at once; 0 is no limit.
@@ -31,24 +32,41 @@ type Upstream struct {
 	conns atomic.Int64
 }
 
+// An Endpoint is where a database is, and how it is known that it is the right one.
+type Endpoint struct {
+	// Addr is what is dialled: host:port, or the path of a unix socket.
+	Addr string
+	// TLS makes the handshakes with the database. An engine calls it where its protocol says.
+	TLS *dbtls.Client
+	// Tunnel, if it is not nil, is called in place of dialling Addr. Its connections are encrypted and
+	// verified already, so that within them there is neither TLS nor a credential worth it.
+	Tunnel func(context.Context) (net.Conn, error)
+	// Database is for clients that name none, where the secret names one.
+	Database string
+}
+
 // A Login makes conn ready for commands with cred: the encryption and the authentication, in the
 // protocol's own way. It returns the connection to use from then on, which ends conn when it is
 // closed. Its error matches ErrRejected if the database refused cred. It does not close conn.
-type Login func(ctx context.Context, conn net.Conn, cred tokens.Credential) (net.Conn, error)
+type Login func(ctx context.Context, conn net.Conn, to Endpoint, cred tokens.Credential) (net.Conn, error)
 
 // UpstreamConn is a connection that is logged in. Closing it gives its place under the route's
-// limit back.
+// limit back, and what the credential was borrowed on.
 type UpstreamConn struct {
 	net.Conn
 	// Credential is the one that the database accepted.
 	Credential tokens.Credential
+	// Endpoint is where that was.
+	Endpoint Endpoint
 
+	logins  *tokens.Attempt
 	release func()
 }
 
 // Close closes the connection; it is called once.
 func (c *UpstreamConn) Close() error {
 	defer c.release()
+	defer c.logins.Close()
 	return c.Conn.Close()
 }
 
@@ -63,17 +81,23 @@ func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*Upst
 	return o.Login(ctx, user, login)
 }
 
-// Dial opens a bare connection to address, which is Addr or the resolved address of an earlier
-// connection. The error is a *SetupError.
-func (u *Upstream) Dial(ctx context.Context, address string) (net.Conn, error) {
+// Dial opens a bare connection to the database. The error is a *SetupError.
+func (u *Upstream) Dial(ctx context.Context, to Endpoint) (net.Conn, error) {
+	if to.Tunnel != nil {
+		conn, err := to.Tunnel(ctx)
+		if err != nil {
+			return nil, atStage(StageDial, err)
+		}
+		return conn, nil
+	}
 	network := "tcp"
-	if address != "" && address[0] == '/' {
+	if to.Addr != "" && to.Addr[0] == '/' {
 		network = "unix"
 	}
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
-	conn, err := dialer.DialContext(ctx, network, address)
+	conn, err := dialer.DialContext(ctx, network, to.Addr)
 	if err != nil {
-		return nil, &SetupError{Stage: StageDial, Err: fmt.Errorf("dial %s: %w", address, dialCause(err)), Advice: dialAdvice(err)}
+		return nil, &SetupError{Stage: StageDial, Err: fmt.Errorf("dial %s: %w", to.Addr, dialCause(err)), Advice: dialAdvice(err)}
 	}
 	return fast(conn), nil
 }

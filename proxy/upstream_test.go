@@ -38,10 +38,10 @@ func newDoor(t *testing.T) *door {
 
 func newUpstream(addr string, source tokens.Source) *Upstream {
 	log := slog.New(slog.DiscardHandler)
-	return &Upstream{Addr: addr, Credentials: &tokens.Cache{Source: source, Log: log}, Log: log}
+	return &Upstream{Endpoint: Endpoint{Addr: addr}, Credentials: &tokens.Cache{Source: source, Log: log}, Log: log}
 }
 
-func TestConnectTriesAnotherCredentialOnce(t *testing.T) {
+func TestConnectTriesOtherCredentials(t *testing.T) {
 	rejected := fmt.Errorf("wrong: %w", ErrRejected)
 	for _, row := range []struct {
 		name    string
@@ -53,7 +53,11 @@ func TestConnectTriesAnotherCredentialOnce(t *testing.T) {
 	}{
 		{"accepted", []error{nil}, false, nil, 1, []string{"x"}},
 		{"rejected, then accepted", []error{rejected, nil}, false, nil, 2, []string{"x", "xx"}},
-		{"rejected twice", []error{rejected, rejected, nil}, false, ErrRejected, 2, []string{"x", "xx"}},
+		{"rejected twice, then accepted", []error{rejected, rejected, nil}, false, nil, 3, []string{"x", "xx", "xxx"}},
+		{
+			"rejected again and again", []error{rejected, rejected, rejected, rejected, rejected, nil}, false, ErrRejected, 5,
+			[]string{"x", "xx", "xxx", "xxxx", "xxxxx"},
+		},
 		{"rejected, then broken", []error{rejected, errTest, nil}, false, errTest, 2, []string{"x", "xx"}},
 		{"rejected, and there is no other", []error{rejected, nil}, true, ErrRejected, 2, []string{"x"}},
 		{"broken", []error{errTest, nil}, false, errTest, 1, []string{"x"}},
@@ -69,7 +73,7 @@ func TestConnectTriesAnotherCredentialOnce(t *testing.T) {
 			u.MaxConns = 1
 			var used []string
 			var conns []net.Conn
-			conn, err := u.Connect(t.Context(), "app", func(_ context.Context, conn net.Conn, cred tokens.Credential) (net.Conn, error) {
+			conn, err := u.Connect(t.Context(), "app", func(_ context.Context, conn net.Conn, _ Endpoint, cred tokens.Credential) (net.Conn, error) {
 				used, conns = append(used, cred.Password.Reveal()), append(conns, conn)
 				return conn, row.logins[len(used)-1]
 			})
@@ -106,7 +110,7 @@ func TestConnectTriesAnotherCredentialOnce(t *testing.T) {
 }
 
 func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
-	never := func(context.Context, net.Conn, tokens.Credential) (net.Conn, error) {
+	never := func(context.Context, net.Conn, Endpoint, tokens.Credential) (net.Conn, error) {
 		t.Error("login was called")
 		return nil, errTest
 	}
@@ -129,17 +133,17 @@ func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
 		{"source fails", open, fails{errTest}, 0, never, StageCredential, false, ""},
 		{"nobody listens", none, same{new(counter)}, 0, never, StageDial, false, "database is up"},
 		{"no such socket", "/nonexistent/socket", same{new(counter)}, 0, never, StageDial, false, "reached from here"},
-		{"login gives a stage", open, same{new(counter)}, 0, func(context.Context, net.Conn, tokens.Credential) (net.Conn, error) {
+		{"login gives a stage", open, same{new(counter)}, 0, func(context.Context, net.Conn, Endpoint, tokens.Credential) (net.Conn, error) {
 			return nil, &SetupError{Stage: StageTLS, Err: errTest, Advice: "do that", Permanent: true}
 		}, StageTLS, true, "do that"},
-		{"login gives none", open, same{new(counter)}, 0, func(context.Context, net.Conn, tokens.Credential) (net.Conn, error) {
+		{"login gives none", open, same{new(counter)}, 0, func(context.Context, net.Conn, Endpoint, tokens.Credential) (net.Conn, error) {
 			return nil, errTest
 		}, StageAuth, false, ""},
-		{"login outlasts the time", open, same{new(counter)}, 0, func(ctx context.Context, conn net.Conn, _ tokens.Credential) (net.Conn, error) {
+		{"login outlasts the time", open, same{new(counter)}, 0, func(ctx context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
 			<-ctx.Done()
 			return conn, nil
 		}, StageAuth, false, "connect_timeout="},
-		{"login hangs in a read", open, same{new(counter)}, 0, func(_ context.Context, conn net.Conn, _ tokens.Credential) (net.Conn, error) {
+		{"login hangs in a read", open, same{new(counter)}, 0, func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
 			_, err := conn.Read(make([]byte, 1))
 			return nil, err
 		}, StageAuth, false, "connect_timeout="},
@@ -172,7 +176,9 @@ func TestLimitIsCheckedBeforeAnythingElse(t *testing.T) {
 	var asked counter
 	u := newUpstream(d.Addr().String(), numbered{&asked})
 	u.MaxConns = 2
-	login := func(_ context.Context, conn net.Conn, _ tokens.Credential) (net.Conn, error) { return conn, nil }
+	login := func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
+		return conn, nil
+	}
 	first, err := u.Connect(t.Context(), "app", login)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +205,9 @@ func TestLimitIsCheckedBeforeAnythingElse(t *testing.T) {
 func TestUpstreamOnUnixSocketIsDialled(t *testing.T) {
 	socket := mustListen(t, privateDir(t))[0].Addr().String()
 	u := newUpstream(socket, numbered{new(counter)})
-	conn, err := u.Connect(t.Context(), "app", func(_ context.Context, conn net.Conn, _ tokens.Credential) (net.Conn, error) { return conn, nil })
+	conn, err := u.Connect(t.Context(), "app", func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
+		return conn, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +220,9 @@ func TestUpstreamOnUnixSocketIsDialled(t *testing.T) {
 func TestConnectionHasNoDeadlineAfterLogin(t *testing.T) {
 	u := newUpstream(echo(t).String(), numbered{new(counter)})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	conn, err := u.Connect(ctx, "app", func(_ context.Context, conn net.Conn, _ tokens.Credential) (net.Conn, error) { return conn, nil })
+	conn, err := u.Connect(ctx, "app", func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
+		return conn, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,12 +29,17 @@ func (s *script) Credential(ctx context.Context, user string) (Credential, error
 	return s.play(ctx, call, user)
 }
 
-func (s *script) called(t *testing.T, want int) {
-	t.Helper()
+// count returns how often the source was asked.
+func (s *script) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.calls != want {
-		t.Errorf("the source was asked %d times, want %d", s.calls, want)
+	return s.calls
+}
+
+func (s *script) called(t *testing.T, want int) {
+	t.Helper()
+	if got := s.count(); got != want {
+		t.Errorf("the source was asked %d times, want %d", got, want)
 	}
 }
 

@@ -74,6 +74,17 @@ func (c Credential) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
+// lookedUp reports whether the credential is one that somebody keeps, rather than one that was made for
+// a time.
+func (c Credential) lookedUp() bool { return c.Expires.IsZero() && c.Lease == nil }
+
+// justIssued reports whether the source made c so lately that it was not refused for its age. One from
+// the future was made by a clock that has been set right since.
+func (c Credential) justIssued(now time.Time) bool {
+	age := now.Sub(c.Issued.Round(0))
+	return !c.Issued.IsZero() && age >= 0 && age < justIssued
+}
+
 // same reports whether the database could not tell c from other.
 func (c Credential) same(other Credential) bool {
 	return c.User == other.User && c.Password.Equal(other.Password)

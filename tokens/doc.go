@@ -9,33 +9,61 @@
 //
 // A Source makes credentials. Here are those that need no SDK:
 //
-//	Env    auth=env:NAME                        an environment variable
-//	File   auth=file:/run/secrets/pw            a file, read anew for each credential
-//	Exec   auth=exec:/usr/bin/my-helper --flag  a program that prints the password
+//	Env       auth=env:NAME                        an environment variable
+//	File      auth=file:/run/secrets/pw            a file, read anew for each credential
+//	Exec      auth=exec:/usr/bin/my-helper --flag  a program that prints the password
+//	Constant  auth=constant://?val=…               for tests
 //
 // A source is simple: it may be slow, and remembers nothing. A Cache stands between the sources and
-// the connections, and sees to the rest.
+// the connections, and sees to the rest. What secret stores keep, a bare password or JSON, is read by
+// a Decoder, and where they keep it is said by a SecretURL.
 //
-// # From a connection to a password
+// # From a connection to a session
 //
-//	connection                 Cache                                Source
+//	connection                Attempt, Cache                         Source
 //	    |------ Credential ----->|                                    |
 //	    |                        | good for a while yet? hand it out  |
 //	    |                        | otherwise, one request for all     |
 //	    |                        |------------ Credential ----------->|
 //	    |<-----------------------|<-----------------------------------|
 //	  login: the database refuses it
-//	    |------ Refresh -------->|                                    |
-//	    |                        | another connection has a new one?  |
-//	    |                        | hand it out; otherwise ask again   |
+//	    |------ Refused -------->|                                    |
+//	    |                        | another connection got in since?   |
+//	    |                        | hand that out; otherwise ask again |
 //	    |                        |------------ Credential ----------->|
-//	    |<-- a new one, or ------|<-----------------------------------|
-//	    |    ErrUnchanged        |
+//	    |                        | nothing new?                       |
+//	    |                        |------------ Others --------------->|
+//	    |                        | still nothing, and it used to be   |
+//	    |                        | accepted? wait, and ask again      |
+//	    |<-- another one, or ----|                                    |
+//	    |    what the database said
+//	  login: the database accepts it
+//	    |------ Accepted ------->|
+//	  the session ends
+//	    |------ Close ---------->|
+//
+// # Rotation
+//
+// While a password is replaced, there is a time in which the store and the database don't agree. Three
+// things bridge it. A store with stages is asked for what it has beside the current version. The
+// password that the database accepted last is remembered, for a store that moves first. And where
+// neither opens the door, connections wait for some seconds until one does, before they are told.
+//
+// One connection tries at a time then, and the others wait for its outcome, so that a bad credential
+// makes a few logins a second and not thousands: databases lock accounts.
 //
 // # Time
 //
 // Tokens expire by the wall clock of somebody else. Go's monotonic clock stands still while a laptop
 // sleeps, so every time here is without its monotonic reading.
+//
+// A credential that is in use is renewed in the background when two thirds of its life are over. One
+// that nobody has used twice is left alone, and fetched when it is needed.
+//
+// # Leases
+//
+// A credential may be borrowed: then it has a Lease, which counts those who hold it, the Cache and the
+// sessions. It is given back when the last of them has let go.
 //
 // # Failures
 //

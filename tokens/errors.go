@@ -1,11 +1,5 @@
 package tokens
 
-import "errors"
-
-// ErrUnchanged says that there is no point in another login: the source has no credential that is
-// different from the one that the database refused.
-var ErrUnchanged = errors.New("the source has no other credential")
-
 // Error is what a source says when it has no credential. It names the source and never contains
 // any part of a secret.
 type Error struct {

@@ -9,22 +9,28 @@ import (
 	"os"
 )
 
-// File takes the password from a file: auth=file:/run/secrets/pw. One newline at the end does not
-// count. The path is followed anew at each call, so that a file that was replaced is seen, also
-// where a directory above it was exchanged by a symbolic link, as Kubernetes does.
+// File takes the password from a file: auth=file:/run/secrets/pw. The path is followed anew at each
+// call, so that a file that was replaced is seen, also where a directory above it was exchanged by a
+// symbolic link, as Kubernetes does.
 type File struct {
-	Path string
+	Path    string
+	Decoder Decoder
 }
 
 var _ Source = (*File)(nil)
 
-// Credential returns the content of the file as the password of whatever user was asked for.
+// Credential returns what the file holds, whoever asks.
 func (s *File) Credential(_ context.Context, _ string) (Credential, error) {
-	password, err := s.read()
+	content, err := s.read()
+	var cred Credential
+	if err == nil {
+		cred, err = s.Decoder.Credential(content)
+	}
 	if err != nil {
 		return Credential{}, s.describe(err)
 	}
-	return Credential{Password: NewSecret(password), ID: s.Path}, nil
+	cred.ID = s.Path
+	return cred, nil
 }
 
 var (
@@ -32,33 +38,35 @@ var (
 	errTooLarge   = fmt.Errorf("larger than %d KiB, which is no password", maxOutput>>10)
 )
 
-func (s *File) read() (string, error) {
+func (s *File) read() ([]byte, error) {
 	// Looked at before it is opened: opening a named pipe would wait for its writer.
 	if info, err := os.Stat(s.Path); err != nil {
-		return "", err
+		return nil, err
 	} else if !info.Mode().IsRegular() {
-		return "", errNotRegular
+		return nil, errNotRegular
 	}
 	f, err := os.Open(s.Path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxOutput+1))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if len(content) > maxOutput {
-		return "", errTooLarge
+		return nil, errTooLarge
 	}
-	password := trimNewline(string(content))
-	return password, checkPassword(password)
+	return content, nil
 }
 
 // describe makes the error that the client gets. A file that is missing or empty is not final: the
 // volume may be mounted, or the file be written, a moment later. Everything else needs somebody.
 func (s *File) describe(err error) *Error {
 	e := &Error{Source: "file:" + s.Path, Err: err, Denied: true}
+	if d, ok := errors.AsType[*Error](err); ok { // of the Decoder
+		e.Err, e.Advice = d.Err, d.Advice
+	}
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		e.Err = pe.Err // the path has been said
 	}

@@ -16,16 +16,18 @@ type request struct {
 	callers int  // guarded by Cache.mu
 	kept    bool // a caller left with the old credential and wants the new one for the next; guarded by Cache.mu
 	cancel  context.CancelFunc
+	old     Credential    // to be renewed, with its lease held; empty if there is nothing to renew
 	done    chan struct{} // closed when cred and err are final
-	cred    Credential
+	over    bool          // done is closed; guarded by Cache.mu, as are cred and err
+	cred    Credential    // its lease is held for each caller
 	err     error
 }
 
 // ask joins the request for e, or begins one, and waits for its answer. It is called with c.mu held
-// and returns without it.
+// and returns with it. The lease of the result is held for the caller.
 func (c *Cache) ask(ctx context.Context, e *entry) (Credential, error) {
 	r := e.inflight
-	if r == nil {
+	if r == nil || c.Once {
 		r = c.begin(ctx, e)
 	}
 	r.callers++
@@ -35,36 +37,52 @@ func (c *Cache) ask(ctx context.Context, e *entry) (Credential, error) {
 		defer timer.Stop()
 		impatient = timer.C
 	}
-	c.mu.Unlock()
-
 	for {
+		c.mu.Unlock()
+		lost := false
 		select {
 		case <-r.done:
-			return r.cred, r.err
 		case <-ctx.Done():
+		case <-impatient:
+			lost = true
+		}
+		c.mu.Lock()
+		switch {
+		case r.over:
+			return r.cred, r.err
+		case !lost:
 			c.leave(r)
 			return Credential{}, fmt.Errorf("wait for a credential: %w", ctx.Err())
-		case <-impatient:
-			if cred, ok := c.makeDo(r); ok {
-				return cred, nil
-			}
-			impatient = nil // the old one expired meanwhile
 		}
+		if cred, ok := c.makeDo(r); ok {
+			return cred, nil
+		}
+		impatient = nil // the old one expired meanwhile
 	}
 }
 
-// begin starts a request for e.
+// begin starts a request for e. Where each credential is for one login, nobody else joins it.
 func (c *Cache) begin(ctx context.Context, e *entry) *request {
-	limit := c.Timeout
-	if limit <= 0 {
-		limit = requestLimit
-	}
 	// The first caller lends its values, but not its end: others may wait for the same answer.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.requestTime())
 	r := &request{entry: e, cancel: cancel, done: make(chan struct{})}
-	e.inflight = r
-	go c.serve(ctx, r)
+	if e.cred.Lease != nil && c.serves(e, c.wallClock(), nil) {
+		r.old = e.cred
+		r.old.Lease.Hold()
+	}
+	if !c.Once {
+		e.inflight = r
+	}
+	c.requests.Go(func() { c.serve(ctx, r) })
 	return r
+}
+
+// requestTime is how long one request to the source may take.
+func (c *Cache) requestTime() time.Duration {
+	if c.Timeout <= 0 {
+		return requestLimit
+	}
+	return c.Timeout
 }
 
 // serve calls the source and hands its answer to all who wait. It does so even if the source
@@ -79,7 +97,21 @@ func (c *Cache) serve(ctx context.Context, r *request) {
 		}
 		c.finish(r, cred, err)
 	}()
-	cred, err = c.Source.Credential(ctx, r.entry.user)
+	cred, err = c.fetch(ctx, r)
+}
+
+// fetch makes the old credential live longer, where that is possible, and asks for another otherwise.
+// What it returns has its lease held for the caller.
+func (c *Cache) fetch(ctx context.Context, r *request) (Credential, error) {
+	if renewer, ok := c.Source.(Renewer); ok && r.old.Lease != nil {
+		cred, err := renewer.Renew(ctx, r.old)
+		if err == nil {
+			return cred, nil // with the hold that r.old had
+		}
+		c.log().Info("the lease of a credential can't be renewed, so another is made", "user", r.entry.user, "credential", r.old, "err", err)
+	}
+	r.old.Lease.Release()
+	return c.Source.Credential(ctx, r.entry.user)
 }
 
 // panicked describes a panic. Only the runtime's own words are repeated: other values may hold
@@ -99,6 +131,7 @@ func (c *Cache) finish(r *request, cred Credential, err error) {
 	defer c.trim()
 
 	e, now := r.entry, c.wallClock()
+	r.over = true
 	current := e.inflight == r // otherwise all callers have gone, and others may have asked anew
 	if current {
 		e.inflight = nil
@@ -107,15 +140,20 @@ func (c *Cache) finish(r *request, cred Credential, err error) {
 	if err == nil && !cred.Expires.IsZero() && !now.Before(cred.Expires) {
 		err = fmt.Errorf("credential %s expired at %s, and it is %s here",
 			cred.ID, cred.Expires.Format(time.RFC3339), now.Format(time.RFC3339))
+		cred.Lease.Release()
 	}
 	switch {
 	case err == nil:
-		r.cred = cred
+		r.cred = e.logins.prefer(cred)
+		r.hold()
 		if current {
-			c.keep(e, cred, now)
+			c.keep(e, r.cred, now)
+		} else {
+			cred.Lease.Release()
 		}
 	case current && c.serves(e, now, err):
 		r.cred = e.cred
+		r.hold()
 		c.postpone(e, now, err)
 	default:
 		r.cred, r.err = Credential{}, err
@@ -125,13 +163,11 @@ func (c *Cache) finish(r *request, cred Credential, err error) {
 	}
 }
 
-// keep remembers a credential that the source gave, if it can be used again.
-func (c *Cache) keep(e *entry, cred Credential, now time.Time) {
-	e.forget()
-	if cred.Expires.IsZero() && c.TTL <= 0 {
-		return
+// hold holds the lease of the answer for each caller.
+func (r *request) hold() {
+	for range r.callers {
+		r.cred.Lease.Hold()
 	}
-	e.cred, e.known, e.fetched = cred, true, now
 }
 
 // postpone leaves a failing source alone for a while. The pauses need no jitter: the next request
@@ -140,13 +176,11 @@ func (c *Cache) postpone(e *entry, now time.Time, err error) {
 	e.pause = min(max(2*e.pause, minPause), maxPause)
 	e.retry = now.Add(e.pause)
 	c.log().Warn("credential source fails; the credential at hand is still good",
-		"user", e.user, "credential", e.cred, "err", err, "retry", e.pause)
+		"user", e.user, "credential", e.cred, "err", err, "hint", hint(err), "retry", e.pause)
 }
 
 // leave is called by a caller that waits no longer. The last one ends the request.
 func (c *Cache) leave(r *request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	r.callers--
 	if r.callers > 0 || r.kept {
 		return
@@ -161,18 +195,11 @@ func (c *Cache) leave(r *request) {
 // makeDo returns the old credential to a caller that lost its patience with the source. The request
 // goes on for the sake of the next caller; its time limit ends it.
 func (c *Cache) makeDo(r *request) (Credential, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if r.entry.inflight != r || !c.serves(r.entry, c.wallClock(), nil) {
 		return Credential{}, false
 	}
 	r.kept = true
 	r.callers--
+	r.entry.cred.Lease.Hold()
 	return r.entry.cred, true
-}
-
-// final reports whether err says that trying again is useless.
-func final(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Final()
 }

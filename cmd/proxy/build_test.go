@@ -12,7 +12,13 @@ import (
 	"dbvalet/config"
 	"dbvalet/proxy/postgres"
 	"dbvalet/tokens"
+	"dbvalet/tokens/awsdsql"
 	"dbvalet/tokens/awsrds"
+	"dbvalet/tokens/awssecrets"
+	"dbvalet/tokens/azure"
+	"dbvalet/tokens/gcp"
+	"dbvalet/tokens/gcpconnector"
+	"dbvalet/tokens/vault"
 )
 
 const rdsHost = "orders.abc123.us-east-1.rds.amazonaws.com"
@@ -56,6 +62,27 @@ func TestSourceIsChosenByAuthOrHost(t *testing.T) {
 			e, ok := s.(*tokens.Exec)
 			return ok && strings.Join(e.Argv, "|") == "vault|read|a b"
 		}, execTTL},
+		{"DSQL endpoint", "postgres://admin@abc123.dsql.us-east-1.on.aws/postgres", "aws-dsql", is[*awsdsql.Source], 0},
+		{"Google Cloud", "postgres://db.example.com?tls=require&auth=gcp-iam&service=alloydb&impersonate_service_account=a@b.iam", "gcp-iam", is[*gcp.Source], 0},
+		{"Cloud SQL instance", "postgres:///orders?instance=project:region:name", "gcp-connector", is[*gcpconnector.Connector], storeTTL},
+		{"Azure", "mysql://app@db.example.com?tls=require&auth=azure-entra&cloud=china", "azure-entra", is[*azure.Source], 0},
+		{
+			"Secrets Manager", "postgres://db.example.com?tls=require&auth=awssecretsmanager://db-pass?region=us-east-1%26awssdk=v2%26profile=x%26decoder=string",
+			"awssecretsmanager://db-pass?region=us-east-1&awssdk=v2&profile=x&decoder=string", is[*awssecrets.SecretsManager], storeTTL,
+		},
+		{
+			"Parameter Store, read more often", "postgres://db.example.com?tls=require&auth=awsparamstore://name?region=us-east-1%26decoder=string%26wait=30s",
+			"awsparamstore://name?region=us-east-1&decoder=string&wait=30s", is[*awssecrets.ParameterStore], 30 * time.Second,
+		},
+		{
+			"Secret Manager", "postgres://db.example.com?tls=require&auth=gcpsecretmanager://projects/p/secrets/s",
+			"gcpsecretmanager://projects/p/secrets/s", is[*gcp.SecretManager], storeTTL,
+		},
+		{"Vault", "postgres://?tls=require&auth=hashivault://secret/data/database", "hashivault://secret/data/database", is[*vault.Source], storeTTL},
+		{"file with a path into JSON", "postgres://db.example.com?tls=require&auth=file:///run/pw.json?path=db.pw", "file:///run/pw.json?path=db.pw", func(s tokens.Source) bool {
+			f, ok := s.(*tokens.File)
+			return ok && f.Path == "/run/pw.json" && f.Decoder.Path == "db.pw"
+		}, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, _ := builds(t, row.arg)
@@ -74,13 +101,13 @@ func TestRouteBecomesServer(t *testing.T) {
 	s, log := builds(t, "postgres://app@"+rdsHost+":6543/orders?dial=127.0.0.1:15432&max_connections=7&connect_timeout=9&sslnegotiation=direct&name=main&auth=env:PW&require_auth=scram-sha-256")
 	server := s.server
 	engine := server.Engine.(*postgres.Engine)
-	if server.Upstream.Addr != "127.0.0.1:15432" || server.Upstream.MaxConns != 7 || server.HandshakeTimeout != 9*time.Second {
+	if server.Upstream.Endpoint.Addr != "127.0.0.1:15432" || server.Upstream.MaxConns != 7 || server.HandshakeTimeout != 9*time.Second {
 		t.Errorf("got upstream %+v and time limit %v", server.Upstream, server.HandshakeTimeout)
 	}
 	if engine.User != "app" || engine.Database != "orders" || !engine.Direct {
 		t.Errorf("got engine %+v", engine)
 	}
-	if got := server.Upstream.TLS.Describe(); got != "TLS verify-full" {
+	if got := server.Upstream.Endpoint.TLS.Describe(); got != "TLS verify-full" {
 		t.Errorf("got %q, want TLS verify-full by default", got)
 	}
 	if log != "" {
@@ -88,7 +115,7 @@ func TestRouteBecomesServer(t *testing.T) {
 	}
 	s, _ = builds(t, "postgres://"+rdsHost)
 	server = s.server
-	if server.Upstream.Addr != rdsHost+":5432" || server.HandshakeTimeout != 0 || server.Engine.(*postgres.Engine).Direct {
+	if server.Upstream.Endpoint.Addr != rdsHost+":5432" || server.HandshakeTimeout != 0 || server.Engine.(*postgres.Engine).Direct {
 		t.Errorf("got upstream %+v and time limit %v", server.Upstream, server.HandshakeTimeout)
 	}
 }
@@ -100,12 +127,16 @@ func TestTokensAreOnlyForCleartext(t *testing.T) {
 		t.Fatal(err)
 	}
 	for arg, want := range map[string]bool{
-		"postgres://app@" + rdsHost:                       true,
-		"postgres://app@" + rdsHost + "?auth=aws-iam":     true,
-		"postgres://app@" + rdsHost + "?auth=env:PW":      false,
-		"postgres://app@" + rdsHost + "?require_auth=md5": false,
-		"postgres://app@db.test?auth=env:PW&tls=require":  false,
-		"postgres://app@db.test?auth=aws-iam&tls=require": true,
+		"postgres://app@" + rdsHost:                           true,
+		"postgres://app@" + rdsHost + "?auth=aws-iam":         true,
+		"postgres://app@" + rdsHost + "?auth=env:PW":          false,
+		"postgres://app@" + rdsHost + "?require_auth=md5":     false,
+		"postgres://app@db.test?auth=env:PW&tls=require":      false,
+		"postgres://app@db.test?auth=aws-iam&tls=require":     true,
+		"postgres://app@db.test?auth=gcp-iam&tls=require":     true,
+		"postgres://app@db.test?auth=azure-entra&tls=require": true,
+		"postgres://app@abc.dsql.us-east-1.on.aws":            true,
+		"postgres://?instance=p:r:i":                          false,
 	} {
 		s, _ := builds(t, arg)
 		got := s.server.Engine.(*postgres.Engine).RequireAuth
@@ -123,7 +154,7 @@ func TestWarnings(t *testing.T) {
 		{"verify-ca", "postgres://app@" + rdsHost + "?tls=verify-ca", ""},
 		{"the endpoint's region", "postgres://app@" + rdsHost + "?region=us-east-1", ""},
 		{"another region", "postgres://app@" + rdsHost + "?region=eu-west-1", "contradicts the endpoint's name"},
-		{"another region, and no token", "postgres://app@" + rdsHost + "?region=eu-west-1&auth=env:PW", ""},
+		{"a password in the arguments", "postgres://app@db.example.com?ca=system&auth=constant://?val=x", "auth=constant:// is for tests"},
 		{"a region for an alias", "postgres://app@db.example.com?auth=aws-iam&region=eu-west-1&tls=require", "does not verify the database"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

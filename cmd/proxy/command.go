@@ -19,20 +19,34 @@ database, where it listens for clients, and how it logs in there:
   postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
   mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE    (or mariadb://)
 
-For an Amazon RDS or Aurora endpoint it mints IAM tokens with the AWS
-credentials at hand. Every connection to a database is encrypted, and the
-database's identity verified.
+USER, HOST, PORT and DATABASE may be left to the secret that auth= names. For an
+Amazon RDS or Aurora endpoint dbvalet mints IAM tokens with the AWS credentials
+at hand. Every connection to a database is encrypted, and the database's
+identity verified.
 
 Options of a route (quote the URL: the shell knows & and ?):
   listen=127.0.0.1:5432   where clients connect; also [::1]:PORT, localhost:PORT
                           (both), or the absolute path of a directory for a unix
                           socket; may be repeated. Default: 127.0.0.1 and the
                           database's port
-  auth=aws-iam            where the credential comes from; inferred for RDS
-  auth=env:NAME           a password from an environment variable
-  auth=file:PATH          a password from a file, read for each connection
-  auth=exec:COMMAND       a password that a command prints
-  region= profile=        of AWS; default: from the endpoint, and the SDK's own
+  auth=SOURCE             where the credential comes from:
+    aws-iam aws-dsql      tokens of RDS and Aurora, and of Aurora DSQL; inferred
+                          from their endpoints
+    gcp-iam               tokens of Cloud SQL and AlloyDB
+    gcp-connector         Cloud SQL by way of its connector, with instance=
+    azure-entra           tokens of Azure Database
+    awssecretsmanager://NAME  awsparamstore://NAME
+    gcpsecretmanager://projects/P/secrets/S  hashivault://PATH
+                          a secret store; options behind a ?, and %26 for &:
+                          path=KEY.KEY into JSON, wait=5m, and the store's own
+    env:NAME file:PATH exec:COMMAND
+                          a variable, a file, what a command prints
+  token_reuse=never       a token for each connection
+  rotation_timeout=10     seconds for which clients wait for a rotation
+  region= profile= role= external_id= session_name=      of AWS
+  instance= ip_type= service= impersonate_service_account= sqladmin_endpoint=
+                                                         of Google Cloud
+  cloud= tenant= client_id=                              of Azure
   dial=HOST:PORT          the address to connect to, where it isn't the endpoint
                           that is signed and verified (tunnel, bastion)
   tls=verify-full         or verify-ca, or require (verifies nothing without ca=),
@@ -49,6 +63,7 @@ Options of a route (quote the URL: the shell knows & and ?):
 
 const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
   dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
+  dbvalet 'postgres://?auth=awssecretsmanager://prod/orders?region=us-east-1%26wait=1m'
   dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'
   dbvalet 'mysql://app@orders.abc123.us-east-1.rds.amazonaws.com:3306/orders?listen=127.0.0.1:3306'`
 

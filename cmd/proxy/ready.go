@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,22 +21,42 @@ type display struct {
 
 // ready says that clients can connect to ln, and how.
 func (d display) ready(s *service, ln net.Listener) {
-	up, auth, try := s.server.Upstream, sourceName(s.route.Auth), clientCommand(s, ln.Addr())
+	auth, try := sourceName(s.route.Auth), clientCommand(s, ln.Addr())
+	addr, endpoint := s.where()
 	if d.people == nil {
-		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", up.Addr,
-			"endpoint", s.route.Endpoint(), "security", up.TLS.Describe(), "auth", auth, "try", try)
+		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr,
+			"endpoint", endpoint, "security", s.security, "auth", auth, "try", try)
 		return
 	}
-	to := s.route.Endpoint()
-	if up.Addr != to {
-		to += " by way of " + up.Addr
+	to := endpoint
+	if addr != to {
+		to += " by way of " + addr
 	}
-	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, up.TLS.Describe(), auth, try)
+	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, s.security, auth, try)
 }
 
-// sourceName is auth= without the arguments of a command, which may be secret.
+// where says what is dialled, and the database's own name, as far as they are known at the start.
+func (s *service) where() (addr, endpoint string) {
+	r := s.route
+	addr = s.server.Upstream.Endpoint.Addr
+	switch {
+	case r.Host != "":
+		endpoint = r.Endpoint()
+	case r.Instance != "":
+		endpoint = r.Instance
+	default:
+		endpoint = "the secret's host"
+	}
+	return cmp.Or(addr, r.Dial, endpoint), endpoint
+}
+
+// sourceName is auth= without what may be secret: the arguments of a command, and the options of a URL.
 func sourceName(auth string) string {
-	if end := strings.IndexAny(auth, " \t\n"); end >= 0 && strings.HasPrefix(auth, "exec:") {
+	separators := "?"
+	if strings.HasPrefix(auth, "exec:") {
+		separators = " \t\n"
+	}
+	if end := strings.IndexAny(auth, separators); end >= 0 {
 		return auth[:end]
 	}
 	return auth

@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dbvalet/config"
+	"dbvalet/proxy"
 )
 
 // patience is how long a test waits for what must happen.
@@ -103,15 +106,25 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{"same name by name=", []string{good + "&name=a", "postgres://x.example.org?auth=env:PW&tls=require&name=a"}, "route a: two routes", "set name="},
 		{"name= of one, default of the other", []string{good, "postgres://x.example.org?auth=env:PW&tls=require&name=db"}, "route db: two routes", "set name="},
 		{"no auth for another host", []string{"postgres://app@db.example.com?tls=require"}, "nothing says where the credential", "auth=env:NAME"},
-		{"unknown source", []string{"postgres://app@db.example.com?tls=require&auth=" + secret}, "auth=: unknown source", "aws-iam, env:NAME"},
-		{"unknown kind of source", []string{"postgres://app@db.example.com?tls=require&auth=password:" + secret}, "auth=: unknown source", "aws-iam, env:NAME"},
+		{"unknown source", []string{"postgres://app@db.example.com?tls=require&auth=" + secret}, "auth=: unknown source", "env:NAME, file:PATH"},
+		{"unknown kind of source", []string{"postgres://app@db.example.com?tls=require&auth=password:" + secret}, "auth=: unknown source", "env:NAME, file:PATH"},
 		{"env without a name", []string{"postgres://app@db.example.com?tls=require&auth=env:"}, "auth=env: names nothing", "env:NAME"},
 		{"env without a colon", []string{"postgres://app@db.example.com?tls=require&auth=env"}, "auth=env: names nothing", "env:NAME"},
 		{"file without a path", []string{"postgres://app@db.example.com?tls=require&auth=file:"}, "auth=file: names nothing", "file:PATH"},
 		{"file: without a path", []string{"postgres://app@db.example.com?tls=require&auth=file://"}, "auth=file: names nothing", "file:PATH"},
 		{"exec without a program", []string{"postgres://app@db.example.com?tls=require&auth=exec:"}, "auth=exec: names nothing", "exec:COMMAND"},
 		{"exec with half a quote", []string{"postgres://app@db.example.com?tls=require&auth=exec:pass%20'x"}, "has no end", "exec:COMMAND"},
-		{"aws-iam with more", []string{rds + "?auth=aws-iam:dev"}, "auth=: unknown source", "aws-iam, env:NAME"},
+		{"aws-iam with more", []string{rds + "?auth=aws-iam:dev"}, "auth=: unknown source", "env:NAME, file:PATH"},
+		{"unknown store", []string{"postgres://app@db.example.com?tls=require&auth=etcd://" + secret}, "unknown secret store", "hashivault://"},
+		{"unknown option of a secret", []string{"postgres://app@db.example.com?tls=require&auth=awsparamstore://pw?stage=x"}, `unknown option "stage"`, "options are"},
+		{"& of a secret's URL that is not encoded", []string{"postgres://app@db.example.com?tls=require&auth=hashivault://secret/pw?kv=1&version=2"}, `unknown option "version"`, `write "%26" for the & before it`},
+		{"option of another cloud", []string{"postgres://app@db.example.com?tls=require&auth=env:PW&region=eu-west-1"}, "region= means nothing with auth=env:PW", "leave it out"},
+		{"instance without the connector", []string{"postgres://app@db.example.com?tls=require&auth=env:PW&instance=p:r:i"}, "instance= means nothing", "leave it out"},
+		{"role that is none", []string{rds + "?role=admin"}, "not the ARN of a role", "arn:aws:iam::"},
+		{"DSQL for MySQL", []string{"mysql://app@abc.dsql.us-east-1.on.aws"}, "for PostgreSQL", "postgres://"},
+		{"unknown token_reuse", []string{rds + "?token_reuse=sometimes"}, "token_reuse=", "leave it out"},
+		{"unknown cloud", []string{"postgres://db.example.com?tls=require&auth=azure-entra&cloud=moon"}, `"moon"`, "cloud="},
+		{"connector without an instance", []string{"postgres://app@db.example.com?auth=gcp-connector"}, "instance", "instance="},
 		{"aws-iam for an address", []string{"postgres://app@10.0.0.1?auth=aws-iam&tls=require"}, "address", "dial="},
 		{"tls=disable", []string{good[:len(good)-7] + "disable"}, "in clear", "tls=verify-full"},
 		{"tls=allow", []string{good[:len(good)-7] + "allow"}, "plain text", "tls=verify-full"},
@@ -149,9 +162,16 @@ func TestHelpAndVersionGoToStdout(t *testing.T) {
 	if status != exitOK || stderr != "" {
 		t.Errorf("--help: got status %d and %q on stderr", status, stderr)
 	}
-	for _, text := range []string{"listen=127.0.0.1:5432", "auth=aws-iam", "tls=verify-full", "--log-level", "dbvalet postgres://"} {
+	for _, text := range []string{"listen=127.0.0.1:5432", "aws-iam", "hashivault://", "tls=verify-full", "--log-level", "dbvalet postgres://"} {
 		if !strings.Contains(stdout, text) {
 			t.Errorf("--help does not mention %q", text)
+		}
+	}
+	_, err := config.ParseRoute("postgres://db.example.com?nothing=x")
+	_, keys, _ := strings.Cut(proxy.Hint(err), "options are ")
+	for key := range strings.SplitSeq(keys, ", ") {
+		if !strings.Contains(stdout, key+"=") {
+			t.Errorf("--help does not mention the option %s=", key)
 		}
 	}
 	if status, stdout, _ := runs(t, "--version"); status != exitOK || !strings.Contains(stdout, version) {

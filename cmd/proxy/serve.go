@@ -16,6 +16,7 @@ import (
 type service struct {
 	route     *config.Route
 	protocol  protocol
+	security  string // how the database is verified
 	server    *proxy.Server
 	listeners []net.Listener
 }
@@ -75,6 +76,7 @@ func buildAll(args []string, log *slog.Logger) ([]*service, error) {
 		}
 		s, err := build(route, log)
 		if err != nil {
+			closeAll(services)
 			return nil, err
 		}
 		services = append(services, s)
@@ -99,5 +101,6 @@ func closeAll(services []*service) {
 		for _, ln := range s.listeners {
 			ln.Close()
 		}
+		s.server.Upstream.Credentials.Close()
 	}
 }

@@ -94,17 +94,23 @@ func (s *session) changeUser(p packet) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, proxy.DefaultHandshakeTimeout)
 	defer cancel()
-	cred, err := s.up.Credentials.Credential(ctx, user)
+	logins := s.up.Credentials.Begin(user)
+	cred, err := logins.Credential(ctx)
 	if err != nil {
+		logins.Close()
 		return s.refuse(&proxy.SetupError{Stage: proxy.StageCredential, Err: err})
 	}
+	if s.logins != nil {
+		s.logins.Close()
+	}
+	s.logins = logins
 	if cred.User == "" {
 		cred.User = user
 	}
 	if request.database == "" {
-		request.database = s.engine.Database
+		request.database = s.database
 	}
-	c := &change{cred: cred, user: cred.User, done: make(chan struct{})}
+	c := &change{cred: cred, logins: logins, user: cred.User, done: make(chan struct{})}
 	if request.plugin == mysql.AUTH_CACHING_SHA2_PASSWORD && !emptyAnswer(request.auth) {
 		c.answer = newPacket(1, append([]byte{moreDataHeader}, fastAuthOK...))
 	}
@@ -159,7 +165,7 @@ func (s *session) conclude(c *change, begun []byte) (tell []byte, over bool) {
 		conn: s.Conn, reader: io.MultiReader(ahead, s.Conn), cred: c.cred, methods: s.engine.RequireAuth,
 		seq: 1, plugin: turnedDown,
 	}
-	if s.up.TLS.Unproven() {
+	if s.to.TLS != nil && s.to.TLS.Unproven() {
 		// It has proved itself at the login, and is given no more than then.
 		l.proof = &proof{}
 	}
@@ -169,6 +175,7 @@ func (s *session) conclude(c *change, begun []byte) (tell []byte, over bool) {
 		_, theirs := errors.AsType[*databaseError](err)
 		return errorPacket(1, err), !theirs // after its own error, MySQL closes the connection, and MariaDB doesn't
 	}
+	c.logins.Accepted()
 	s.up.Log.Info("user changed", "user", c.user, "credential", c.cred)
 	tell = append(tell, c.answer...)
 	seq := byte(1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -86,7 +87,7 @@ func (e *databaseError) Error() string {
 	return proxy.Printable(fmt.Sprintf("the database says: ERROR %d (%s): %s", e.number, e.sqlstate, e.message))
 }
 
-// Hint is for the log; the client gets the database's words alone.
+// Hint is for the log, where nobody knows more.
 func (e *databaseError) Hint() string {
 	switch {
 	case e.Is(proxy.ErrRejected):
@@ -97,6 +98,27 @@ func (e *databaseError) Hint() string {
 			"FLUSH HOSTS, or TRUNCATE performance_schema.host_cache, and raise max_connect_errors"
 	}
 	return ""
+}
+
+// withHint is what the client gets: the database's words, verbatim, and advice behind them. The client
+// can't know which credential was refused.
+func (e *databaseError) withHint(advice string) []byte {
+	if advice == "" {
+		return e.payload
+	}
+	hint := "; dbvalet: " + proxy.Printable(advice)
+	return append(slices.Clone(e.payload), cut(hint, maxErrorText-len(e.message))...)
+}
+
+// early is withHint for a client that has not been greeted. A refusal of somebody else's login has an
+// SQLSTATE, and servers send none this early.
+func (e *databaseError) early(advice string) []byte {
+	if e.sqlstate == "" {
+		return e.withHint(advice)
+	}
+	without := *e
+	without.payload = slices.Concat(e.payload[:3], []byte(e.message))
+	return without.withHint(advice)
 }
 
 // errHostBlocked is the number for a host from which max_connect_errors connections were broken off.
@@ -122,7 +144,7 @@ func tell(client net.Conn, p packet) {
 // ours with the code that makes clients do the right thing.
 func errorPacket(seq byte, err error) packet {
 	if e, ok := errors.AsType[*databaseError](err); ok {
-		return newPacket(seq, e.payload)
+		return newPacket(seq, e.withHint(proxy.Advice(err)))
 	}
 	c := codeOf(err)
 	b := binary.LittleEndian.AppendUint16([]byte{errHeader}, c.number)
@@ -134,7 +156,7 @@ func errorPacket(seq byte, err error) packet {
 // print it as text; MariaDB's takes a code of 2000 to 2999 for a malformed packet.
 func earlyErrorPacket(err error) packet {
 	if e, ok := errors.AsType[*databaseError](err); ok {
-		return newPacket(0, e.payload)
+		return newPacket(0, e.early(proxy.Advice(err)))
 	}
 	c := unknownError
 	if codeOf(err) == tooManyConnections {
@@ -186,7 +208,7 @@ func cut(s string, n int) string {
 		return s
 	}
 	const mark = "…"
-	n -= len(mark)
+	n = max(n-len(mark), 0)
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}

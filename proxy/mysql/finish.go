@@ -25,7 +25,7 @@ func (h *handshake) finish(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { _ = h.bare.SetDeadline(time.Unix(1, 0)) })()
 
 	r := &response{capabilities: needed, maxPacket: maxLoginPacket, charset: h.greeted.charset}
-	conn, owed, err := h.engine.startTLS(ctx, h.bare, h.up.TLS, h.greeted, r)
+	conn, owed, err := h.engine.startTLS(ctx, h.bare, h.opening.Endpoint(), h.greeted, r)
 	if err != nil {
 		h.up.Log.Debug("login not finished", "err", err)
 		return
@@ -48,7 +48,7 @@ func (h *handshake) finish(ctx context.Context) {
 // logInAsNobody makes the server refuse a login. It asks even somebody whom it doesn't know for a
 // password.
 func logInAsNobody(conn net.Conn, g *greeting, r *response) {
-	l := &login{conn: conn, reader: conn, seq: 2}
+	l := &login{conn: conn, reader: conn, seq: firstReply(g)}
 	if err := l.send(r.forServer(g.capabilities, nobody, turnedDown, nil)); err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,11 +60,11 @@ func (h *handshake) run(ctx context.Context) (*proxy.Session, error) {
 	if user == "" {
 		return nil, clientError("name a user on the client, or in the route: mysql://USER@…", "the client names no user")
 	}
-	conn, err := h.opening.Login(ctx, user, func(ctx context.Context, bare net.Conn, cred tokens.Credential) (net.Conn, error) {
+	conn, err := h.opening.Login(ctx, user, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
 		if cred.User == "" {
 			cred.User = user
 		}
-		return h.logIn(ctx, bare, cred)
+		return h.logIn(ctx, bare, to, cred)
 	})
 	if err != nil {
 		return nil, err
@@ -82,11 +83,20 @@ func (h *handshake) dial(ctx context.Context) error {
 		return err
 	}
 	disarm := context.AfterFunc(ctx, func() { _ = h.bare.SetDeadline(time.Unix(1, 0)) })
-	h.greeted, err = readGreeting(h.bare)
+	h.greeted, err = h.readGreeting(h.bare)
 	if !disarm() && err != nil {
 		return &proxy.SetupError{Stage: proxy.StageAuth, Err: fmt.Errorf("read the server's greeting: %w", context.Cause(ctx))}
 	}
 	return err
+}
+
+// readGreeting reads the greeting of a server. In a tunnel there is no TLS to ask it for.
+func (h *handshake) readGreeting(bare net.Conn) (*greeting, error) {
+	g, err := readGreeting(bare)
+	if err == nil && h.opening.Endpoint().Tunnel != nil {
+		g.capabilities &^= mysql.CLIENT_SSL
+	}
+	return g, err
 }
 
 // greet passes the greeting on and reads the client's reply. It returns false for a client that left.
@@ -117,8 +127,13 @@ func (h *handshake) hear() error {
 	if h.reply, err = decodeResponse(p.payload()); err != nil {
 		return err
 	}
-	h.reply = h.reply.withDatabase(h.engine.Database)
+	h.reply = h.reply.withDatabase(h.database())
 	return h.persuade()
+}
+
+// database is for a client that names none.
+func (h *handshake) database() string {
+	return cmp.Or(h.engine.Database, h.opening.Endpoint().Database)
 }
 
 var errNoReply = errors.New("the client did not reply to the greeting in time")
@@ -189,7 +204,7 @@ func (h *handshake) send(payload []byte) error {
 
 // logIn logs in on bare with cred: on the first connection, whose greeting the client has seen, or on
 // another after cred's predecessor was rejected.
-func (h *handshake) logIn(ctx context.Context, bare net.Conn, cred tokens.Credential) (net.Conn, error) {
+func (h *handshake) logIn(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
 	g := h.greeted
 	if h.replied {
 		var err error
@@ -198,7 +213,7 @@ func (h *handshake) logIn(ctx context.Context, bare net.Conn, cred tokens.Creden
 		}
 	}
 	h.replied = true
-	encrypted, owed, err := h.engine.startTLS(ctx, bare, h.up.TLS, g, h.reply)
+	encrypted, owed, err := h.engine.startTLS(ctx, bare, to, g, h.reply)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +228,7 @@ func (h *handshake) logIn(ctx context.Context, bare net.Conn, cred tokens.Creden
 // those who log in while a credential is being replaced. To log in for the client before it has
 // spoken would take options that it alone knows, and to replace ids in its SQL would take a parser.
 func (h *handshake) greetedAgain(bare net.Conn) (*greeting, error) {
-	g, err := readGreeting(bare)
+	g, err := h.readGreeting(bare)
 	if err != nil {
 		return nil, err
 	}
@@ -243,14 +258,15 @@ func (h *handshake) welcome(ctx context.Context, conn *proxy.UpstreamConn, user 
 	if loggedIn == "" {
 		loggedIn = user
 	}
-	session := &proxy.Session{
+	watched := watch(ctx, conn.Conn, h)
+	conn.Conn = watched
+	return &proxy.Session{
 		Upstream:    conn,
+		Ended:       watched.ended,
 		User:        loggedIn,
 		Database:    h.reply.database,
 		Application: h.reply.application(),
-	}
-	conn.Conn = watch(ctx, conn.Conn, h)
-	return session, nil
+	}, nil
 }
 
 // errorPacket is err in the form that the client takes where it is.

@@ -149,7 +149,7 @@ func serve(t testing.TB, e *Engine, upstream string, credentials tokens.Source, 
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	server := &proxy.Server{
 		Engine: e, HandshakeTimeout: 4 * time.Second, Log: log,
-		Upstream: &proxy.Upstream{Addr: upstream, TLS: client, Credentials: &tokens.Cache{Source: credentials, Log: log}, Log: log},
+		Upstream: &proxy.Upstream{Endpoint: proxy.Endpoint{Addr: upstream, TLS: client}, Credentials: &tokens.Cache{Source: credentials, Log: log}, Log: log},
 	}
 	for _, f := range change {
 		f(server)

@@ -46,7 +46,7 @@ type login struct {
 // logIn replies to g on conn, in the client's words r but with cred. It returns the payload of the
 // database's OK packet, after the database has proved itself if it owes that.
 func (e *Engine) logIn(conn net.Conn, g *greeting, r *response, cred tokens.Credential, owed *proof) ([]byte, error) {
-	l := &login{conn: conn, reader: conn, cred: cred, methods: e.RequireAuth, seq: 2, proof: owed}
+	l := &login{conn: conn, reader: conn, cred: cred, methods: e.RequireAuth, seq: firstReply(g), proof: owed}
 	answer, err := l.first(g)
 	if err != nil {
 		return nil, err
@@ -59,6 +59,15 @@ func (e *Engine) logIn(conn net.Conn, g *greeting, r *response, cred tokens.Cred
 		err = owed.verify(ok)
 	}
 	return ok, err
+}
+
+// firstReply is the number of the packet that replies to g: there is an SSLRequest before it, but in a
+// tunnel.
+func firstReply(g *greeting) byte {
+	if g.capabilities&mysql.CLIENT_SSL == 0 {
+		return 1
+	}
+	return 2
 }
 
 // first chooses the plugin that the reply to g names, and its answer. A server that wants another one

@@ -21,7 +21,7 @@ func unverified(t *testing.T) func(*proxy.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(s *proxy.Server) { s.Upstream.TLS = client }
+	return func(s *proxy.Server) { s.Upstream.Endpoint.TLS = client }
 }
 
 // okWith is the payload of an OK packet with an info of less than 251 bytes.
@@ -229,7 +229,7 @@ func TestUntrustedMariaDBIsToldApart(t *testing.T) {
 				p.tls()
 			})
 			r := serve(t, &Engine{User: "app", RequireAuth: methods}, db.addr, &source{passwords: []string{secret}},
-				func(s *proxy.Server) { s.Upstream.TLS = client })
+				func(s *proxy.Server) { s.Upstream.Endpoint.TLS = client })
 			c, _ := dial(t, r.addr)
 			got := c.logIn("app")
 			if got == nil || !strings.Contains(string(got), "ca=FILE") || strings.Contains(string(got), "tls=zero-config") != row.want {

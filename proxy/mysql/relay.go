@@ -24,12 +24,14 @@ import (
 // end of a COM_CHANGE_USER, it is that command's replies that the other reads.
 type session struct {
 	net.Conn
-	engine  *Engine
-	up      *proxy.Upstream
-	greeted uint32    // the database's capabilities
-	reply   *response // with which the client logged in
-	ctx     context.Context
-	cancel  context.CancelFunc
+	engine   *Engine
+	up       *proxy.Upstream
+	to       proxy.Endpoint // where the database is
+	database string         // for clients that name none
+	greeted  uint32         // the database's capabilities
+	reply    *response      // with which the client logged in
+	ctx      context.Context
+	cancel   context.CancelFunc
 
 	// Of the writer.
 	commands commands
@@ -37,6 +39,10 @@ type session struct {
 	gathered packet // COM_CHANGE_USER, as far as it has arrived; nil: there is none
 	missing  int    // bytes of gathered that are still to come
 	refused  bool   // the session is about to end, and nothing is passed on any more
+
+	// logins is the Attempt of the last COM_CHANGE_USER, which holds what its credential was borrowed
+	// on; nil: there was none.
+	logins *tokens.Attempt
 
 	// change is the COM_CHANGE_USER that the database was asked for, nil if there is none. It is set
 	// before the database is asked, so that a reply to it finds it there.
@@ -49,7 +55,10 @@ type session struct {
 
 // watch makes a session of h's connection to the database. The session lives longer than ctx.
 func watch(ctx context.Context, conn net.Conn, h *handshake) *session {
-	s := &session{Conn: conn, engine: h.engine, up: h.up, greeted: h.greeted.capabilities, reply: h.reply}
+	s := &session{
+		Conn: conn, engine: h.engine, up: h.up, to: h.opening.Endpoint(), database: h.database(),
+		greeted: h.greeted.capabilities, reply: h.reply,
+	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s
 }
@@ -157,6 +166,13 @@ func (s *session) Close() error {
 	return s.Conn.Close()
 }
 
+// ended is called when nobody reads or writes any more.
+func (s *session) ended() {
+	if s.logins != nil {
+		s.logins.Close()
+	}
+}
+
 // commands finds the commands in what a client sends. A command is a packet with number 0, unless it
 // continues: a long sequence of packets, such as the data of LOAD DATA LOCAL, comes from 255 to 0
 // again, and ends with an empty packet or a short one.
@@ -205,7 +221,8 @@ func (c *commands) pass(header []byte) {
 // A change is a COM_CHANGE_USER under way.
 type change struct {
 	cred    tokens.Credential
-	answer  packet // what goes to the client before the database's OK; nil: nothing
+	logins  *tokens.Attempt // that cred is from; nil with a refusal
+	answer  packet          // what goes to the client before the database's OK; nil: nothing
 	user    string
 	refusal packet        // what the client is told instead of anything from the database
 	done    chan struct{} // closed when it is concluded

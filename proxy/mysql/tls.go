@@ -8,13 +8,16 @@ import (
 	"github.com/go-mysql-org/go-mysql/mysql"
 
 	"dbvalet/proxy"
-	dbtls "dbvalet/tls"
 )
 
 // startTLS encrypts conn, a bare connection to the database whose greeting has been read and nothing
 // else, in the protocol's way: the first 32 bytes of the reply, and then TLS. The server is verified if
-// there is no proof that it has to give.
-func (e *Engine) startTLS(ctx context.Context, conn net.Conn, client *dbtls.Client, g *greeting, r *response) (net.Conn, *proof, error) {
+// there is no proof that it has to give. In a tunnel there is nothing left to do.
+func (e *Engine) startTLS(ctx context.Context, conn net.Conn, to proxy.Endpoint, g *greeting, r *response) (net.Conn, *proof, error) {
+	if to.Tunnel != nil {
+		return conn, nil, nil
+	}
+	client := to.TLS
 	if g.capabilities&mysql.CLIENT_SSL == 0 {
 		return nil, nil, &proxy.SetupError{
 			Stage:     proxy.StageTLS,

@@ -17,12 +17,12 @@ type cancelKeys struct {
 }
 
 // A cancelTarget is where a session's cancel request goes.
-type cancelTarget struct{ addr string }
+type cancelTarget struct{ to proxy.Endpoint }
 
 // add remembers key until forget is called. A server may give the same key to a later session while
 // the end of an earlier one is still on its way; the later one counts.
-func (k *cancelKeys) add(key, addr string) (forget func()) {
-	target := &cancelTarget{addr}
+func (k *cancelKeys) add(key string, to proxy.Endpoint) (forget func()) {
+	target := &cancelTarget{to}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.servers == nil {
@@ -38,32 +38,32 @@ func (k *cancelKeys) add(key, addr string) (forget func()) {
 	}
 }
 
-// find returns the address of the server that gave out key.
-func (k *cancelKeys) find(key string) (addr string, ok bool) {
+// find returns where the server is that gave out key.
+func (k *cancelKeys) find(key string) (to proxy.Endpoint, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	target, ok := k.servers[key]
 	if !ok {
-		return "", false
+		return proxy.Endpoint{}, false
 	}
-	return target.addr, true
+	return target.to, true
 }
 
 // cancel forwards request, encrypted, and returns when the server has closed the connection, which
 // is all the answer that there is. A key that nobody gave out is ignored, as a server does.
 func (e *Engine) cancel(ctx context.Context, up *proxy.Upstream, request cancelRequest) error {
-	addr, ok := e.cancelKeys.find(request.key())
+	to, ok := e.cancelKeys.find(request.key())
 	if !ok {
 		up.Log.Info("cancel request with an unknown key ignored")
 		return nil
 	}
-	bare, err := up.Dial(ctx, addr)
+	bare, err := up.Dial(ctx, to)
 	if err != nil {
 		return fmt.Errorf("forward a cancel request: %w", err)
 	}
 	defer bare.Close()
 	defer context.AfterFunc(ctx, func() { bare.Close() })()
-	conn, err := e.startTLS(ctx, bare, up.TLS)
+	conn, err := e.startTLS(ctx, bare, to)
 	if err != nil {
 		return fmt.Errorf("forward a cancel request: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"dbvalet/proxy"
 )
 
 // issues is a database that logs clients in with this process id and key, and keeps what it gets on
@@ -180,15 +182,15 @@ func (e *Engine) keys() int {
 
 func TestLaterSessionKeepsKeyThatEarlierOneHadToo(t *testing.T) {
 	var keys cancelKeys
-	forgetFirst := keys.add("key", "192.0.2.1:5432")
-	forgetSecond := keys.add("key", "192.0.2.2:5432")
+	forgetFirst := keys.add("key", proxy.Endpoint{Addr: "192.0.2.1:5432"})
+	forgetSecond := keys.add("key", proxy.Endpoint{Addr: "192.0.2.2:5432"})
 	forgetFirst()
-	if addr, ok := keys.find("key"); !ok || addr != "192.0.2.2:5432" {
-		t.Errorf("got %q, %v, want the later session's address", addr, ok)
+	if to, ok := keys.find("key"); !ok || to.Addr != "192.0.2.2:5432" {
+		t.Errorf("got %q, %v, want the later session's address", to.Addr, ok)
 	}
 	forgetSecond()
-	if addr, ok := keys.find("key"); ok {
-		t.Errorf("got %q, want nothing", addr)
+	if to, ok := keys.find("key"); ok {
+		t.Errorf("got %q, want nothing", to.Addr)
 	}
 }
 
@@ -236,7 +238,7 @@ func TestCancelRequestToClosedServerIsLogged(t *testing.T) {
 	}
 	ln.Close()
 	v := newValet(t, ln.Addr().String())
-	v.engine.cancelKeys.add("\x00\x00\x00\x01key!", ln.Addr().String())
+	v.engine.cancelKeys.add("\x00\x00\x00\x01key!", v.upstream.Endpoint)
 	v.serve(t).cancel(t, cancelPacket(1, []byte("key!")))
 	record := v.log.await(t, "set-up failed")
 	if record["stage"] != "dial" || record["hint"] == nil {

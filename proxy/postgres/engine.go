@@ -60,13 +60,16 @@ func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, 
 	}
 
 	var done *login
-	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, cred tokens.Credential) (net.Conn, error) {
-		encrypted, err := e.startTLS(ctx, bare, up.TLS)
+	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
+		encrypted, err := e.startTLS(ctx, bare, to)
 		if err != nil {
 			return nil, err
 		}
 		if cred.User == "" {
 			cred.User = user
+		}
+		if to.Database != "" && start.get("database") == "" {
+			start = start.with("database", to.Database)
 		}
 		done, err = e.logIn(encrypted, start.with("user", cred.User), cred)
 		return encrypted, err
@@ -78,7 +81,9 @@ func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, 
 	forget := func() {}
 	passOn := &prologue{client: client, upstream: conn.Conn, first: done.passOn, gotKey: func(key string) {
 		forget() // a server that sends a second key means that one
-		forget = e.cancelKeys.add(key, conn.RemoteAddr().String())
+		to := conn.Endpoint
+		to.Addr = conn.RemoteAddr().String()
+		forget = e.cancelKeys.add(key, to)
 	}}
 	return &proxy.Session{
 		Upstream:    conn,

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -50,7 +51,7 @@ func (e *databaseError) Error() string {
 	return proxy.Printable(fmt.Sprintf("the database says: %s: %s (SQLSTATE %s)", e.response.Severity, e.response.Message, e.response.Code))
 }
 
-// Hint is for the log; the client gets the database's words alone.
+// Hint is for the log, where nobody knows more.
 func (e *databaseError) Hint() string {
 	if !e.Is(proxy.ErrRejected) {
 		return ""
@@ -64,6 +65,25 @@ func (e *databaseError) Hint() string {
 func (e *databaseError) Is(target error) bool {
 	return target == proxy.ErrRejected && e.answered &&
 		(e.response.Code == invalidPassword || e.response.Code == invalidAuthorization)
+}
+
+// withHint is what the client gets: the database's words, verbatim, and after them a HINT of ours where
+// there is advice and the database has no HINT. The client can't know which credential was refused.
+//
+//	1  'E'
+//	4  length
+//	n  fields: kind, text, zero
+//	1  zero
+//
+// https://www.postgresql.org/docs/current/protocol-error-fields.html
+func (e *databaseError) withHint(advice string) message {
+	if advice == "" || e.response.Hint != "" || len(e.raw) < messageHeader+1 {
+		return e.raw
+	}
+	b := append(message{}, e.raw[:len(e.raw)-1]...)
+	b = append(b, "Hdbvalet: "+proxy.Printable(advice)+"\x00\x00"...)
+	binary.BigEndian.PutUint32(b[1:], uint32(len(b)-1))
+	return b
 }
 
 // errorTime is how long a client may take to accept an error, which fits into an empty buffer.
@@ -80,7 +100,7 @@ func tell(client net.Conn, err error) {
 // errorResponse encodes err.
 func errorResponse(err error) []byte {
 	if e, ok := errors.AsType[*databaseError](err); ok {
-		return e.raw
+		return e.withHint(proxy.Advice(err))
 	}
 	response := pgproto3.ErrorResponse{
 		Severity:            "FATAL",

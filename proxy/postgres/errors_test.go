@@ -40,9 +40,9 @@ func TestOurErrorsTellClientWhatToDo(t *testing.T) {
 		change                           func(t *testing.T, v *valet)
 	}{
 		{"nobody listens", cannotConnectNow, "dial", "connection refused", "check that the database is up",
-			func(t *testing.T, v *valet) { v.upstream.Addr = closedPort(t) }},
+			func(t *testing.T, v *valet) { v.upstream.Endpoint.Addr = closedPort(t) }},
 		{"no such socket", cannotConnectNow, "dial", "no such file", "can be reached",
-			func(_ *testing.T, v *valet) { v.upstream.Addr = "/nonexistent/.s.PGSQL.5432" }},
+			func(_ *testing.T, v *valet) { v.upstream.Endpoint.Addr = "/nonexistent/.s.PGSQL.5432" }},
 		{"the source says no", invalidAuthorization, "credential", "env:PW: not set", "set PW",
 			func(_ *testing.T, v *valet) {
 				v.source.err = &tokens.Error{Source: "env:PW", Err: errors.New("not set"), Advice: "set PW", Denied: true}

@@ -82,7 +82,7 @@ func TestRefusalIsFinalWithoutAnotherCredential(t *testing.T) {
 		calls     int
 	}{
 		{"the same again", []string{secret}, invalidPassword, refuses, 1, 2},
-		{"another, refused as well", []string{secret, "new " + secret, "newer " + secret}, invalidPassword, refuses, 2, 2},
+		{"another, refused as well", []string{secret, "new " + secret}, invalidPassword, refuses, 2, 3},
 		{"refused before the password was sent", []string{secret, "new " + secret}, invalidAuthorization, beforePassword, 1, 1},
 		{"28P01 before the password was sent", []string{secret, "new " + secret}, invalidPassword, beforePassword, 1, 1},
 		{"refused for another reason", []string{secret, "new " + secret}, "53300", refuses, 1, 1},

@@ -119,7 +119,7 @@ func TestSCRAMIsAnswered(t *testing.T) {
 				c.wait()
 			})
 			valet := newValet(t, db.addr)
-			valet.upstream.TLS = trusting(t, testCA(), ed25519CA(), sha384CA)
+			valet.upstream.Endpoint.TLS = trusting(t, testCA(), ed25519CA(), sha384CA)
 			valet.serve(t).dial(t).login()
 			if v.mechanism != row.mechanism || !strings.HasPrefix(v.first, row.flags) {
 				t.Errorf("client chose %s and said %q, want %s and %q", v.mechanism, v.first, row.mechanism, row.flags)

@@ -10,18 +10,20 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"dbvalet/proxy"
-	dbtls "dbvalet/tls"
 )
 
 // startTLS encrypts conn, a bare connection to the database, in the protocol's way: SSLRequest and
-// one byte of answer, or straight away.
-func (e *Engine) startTLS(ctx context.Context, conn net.Conn, client *dbtls.Client) (net.Conn, error) {
+// one byte of answer, or straight away. In a tunnel there is nothing left to do.
+func (e *Engine) startTLS(ctx context.Context, conn net.Conn, to proxy.Endpoint) (net.Conn, error) {
+	if to.Tunnel != nil {
+		return conn, nil
+	}
 	if !e.Direct {
 		if err := requestTLS(conn); err != nil {
 			return nil, err
 		}
 	}
-	encrypted, err := client.Handshake(ctx, conn)
+	encrypted, err := to.TLS.Handshake(ctx, conn)
 	if err != nil {
 		return nil, &proxy.SetupError{Stage: proxy.StageTLS, Err: err}
 	}

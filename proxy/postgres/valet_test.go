@@ -34,8 +34,7 @@ func newValet(t testing.TB, addr string) *valet {
 	v := &valet{engine: &Engine{User: "app"}, source: &source{passwords: []string{secret}}, log: newJournal()}
 	log := slog.New(slog.NewJSONHandler(v.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	v.upstream = &proxy.Upstream{
-		Addr:        addr,
-		TLS:         trusting(t, testCA(), ed25519CA()),
+		Endpoint:    proxy.Endpoint{Addr: addr, TLS: trusting(t, testCA(), ed25519CA())},
 		Credentials: &tokens.Cache{Source: v.source, Log: log},
 		Log:         log,
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"dbvalet/tokens/awsconfig"
 )
 
 // endpoint returns the name to sign for: the host of the route, or the RDS endpoint that it is a
@@ -14,7 +16,7 @@ func (s *Source) endpoint(ctx context.Context) (string, error) {
 		return s.host, nil
 	}
 	cname, err := s.options.Resolver.LookupCNAME(ctx, s.host)
-	if name := normalize(cname); err == nil && IsEndpoint(name) {
+	if name := awsconfig.Normalize(cname); err == nil && IsEndpoint(name) {
 		s.substitute(name)
 		return name, nil
 	}

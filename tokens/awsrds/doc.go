@@ -1,5 +1,4 @@
-// Package awsrds signs the tokens that Amazon RDS and Aurora take in place of a password. It is the
-// only package that imports the AWS SDK.
+// Package awsrds signs the tokens that Amazon RDS, Aurora and RDS Proxy take in place of a password.
 //
 // # What a token is
 //
@@ -26,13 +25,17 @@
 //   - The user must be named.
 //
 // Not prevented is what only AWS knows: whether the credentials may rds-db:connect, and whether the
-// database user has rds_iam (PostgreSQL) or AWSAuthenticationPlugin (MySQL).
+// database user has rds_iam (PostgreSQL) or AWSAuthenticationPlugin (MySQL). Explain says that to who
+// sees the database's refusal.
 //
-// # Configuration
+// # Permission needed
 //
-// The SDK's own applies: AWS_PROFILE, AWS_REGION, the files under ~/.aws, SSO, web identity, the
-// roles of containers and instances. It is loaded on first use, and again when one of its files has
-// changed.
+// The user is named as in the database, in the same case; * stands for the resource id of the database,
+// which is not its name:
+//
+//	{"Effect": "Allow", "Action": "rds-db:connect", "Resource": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/app"}
+//
+// # Names
 //
 // The name of a CNAME is found with LookupCNAME, which sees the last name of a chain only. Where the
 // endpoint's name is itself an alias, as for instances with a public address, the last name is not

@@ -1,20 +1,18 @@
 package awsrds
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"net/netip"
-	"strconv"
+	"slices"
 	"strings"
+
+	"dbvalet/tokens/awsconfig"
 )
 
 // Region returns the region that the name of an RDS endpoint contains:
 //
 //	db.<hash>.<region>.rds.amazonaws.com           instances
 //	db.cluster-<hash>.<region>.rds.amazonaws.com   also cluster-ro-, cluster-custom-, proxy-
-//	db.<hash>.<region>.rds.amazonaws.com.cn        China
-//	db.<hash>.rds.<region>.amazonaws.com.cn        China, older
+//	db.<hash>.<region>.rds.amazonaws.com.cn        China; amazonaws.eu: the European Sovereign Cloud
+//	db.<hash>.rds.<region>.amazonaws.com.cn        China, older; also GovCloud and the isolated regions
 //
 // Aurora global endpoints, db.global-<hash>.global.rds.amazonaws.com, contain none.
 func Region(host string) (string, bool) {
@@ -34,75 +32,33 @@ func IsEndpoint(host string) bool {
 // global stands in the name of an Aurora global endpoint where others have their region.
 const global = "global"
 
+// suffixes are the DNS suffixes of the partitions.
+var suffixes = []string{"amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"}
+
 // place returns the region in the name of an RDS endpoint, or global.
 func place(host string) (string, bool) {
-	labels := strings.Split(normalize(host), ".")
-	for _, label := range labels {
-		if label == "" {
-			return "", false
+	host = awsconfig.Normalize(host)
+	for _, suffix := range suffixes {
+		if name, ok := strings.CutSuffix(host, "."+suffix); ok {
+			return placeIn(strings.Split(name, "."), suffix)
 		}
-	}
-	china := false
-	if n := len(labels) - 1; n > 0 && labels[n] == "cn" {
-		china, labels = true, labels[:n]
-	}
-	// name, hash, and two of region and rds, before amazonaws.com
-	n := len(labels) - 2
-	if n < 4 || labels[n] != "amazonaws" || labels[n+1] != "com" {
-		return "", false
-	}
-	switch first, second := labels[n-2], labels[n-1]; {
-	case second == "rds" && isRegion(first):
-		return first, true
-	case second == "rds" && first == global && !china:
-		return global, true
-	case first == "rds" && china && isRegion(second):
-		return second, true
 	}
 	return "", false
 }
 
-// isRegion reports whether s looks like us-east-1 or us-gov-west-1: words, and a number at the end.
-func isRegion(s string) bool {
-	words := strings.Split(s, "-")
-	if len(words) < 3 {
-		return false
+// placeIn looks at the labels before the suffix: a name, a hash, and two of region and rds.
+func placeIn(labels []string, suffix string) (string, bool) {
+	n := len(labels)
+	if n < 4 || slices.Contains(labels, "") {
+		return "", false
 	}
-	for i, word := range words {
-		lowest, highest := 'a', 'z'
-		if i == len(words)-1 {
-			lowest, highest = '0', '9'
-		}
-		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return r < lowest || r > highest }) {
-			return false
-		}
+	switch first, second := labels[n-2], labels[n-1]; {
+	case second == "rds" && awsconfig.IsRegion(first):
+		return first, true
+	case second == "rds" && first == global && suffix == "amazonaws.com":
+		return global, true
+	case first == "rds" && awsconfig.IsRegion(second) && awsconfig.Partition(second) != "aws":
+		return second, true
 	}
-	return true
-}
-
-// normalize returns host as it must be signed.
-func normalize(host string) string {
-	return strings.ToLower(strings.TrimSuffix(host, "."))
-}
-
-var errAddress = errors.New("a token can't be signed for an IP address")
-
-// splitEndpoint checks and splits host:port.
-func splitEndpoint(endpoint string) (host, port string, err error) {
-	host, port, err = net.SplitHostPort(endpoint)
-	if err != nil {
-		return "", "", errors.New("not a host and a port")
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || port != strconv.Itoa(n) {
-		return "", "", fmt.Errorf("the port %q is not a number from 1 to 65535", port)
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return "", "", errAddress
-	}
-	host = normalize(host)
-	// Anything else would end the host in the URL that is signed, and become a part of its path.
-	if host == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		return "", "", fmt.Errorf("%q is not the name of a host", host)
-	}
-	return host, port, nil
+	return "", false
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dbvalet/tokens"
+	"dbvalet/tokens/awsconfig"
 )
 
 func TestRegionIsFoundInTheEndpointsName(t *testing.T) {
@@ -25,6 +26,11 @@ func TestRegionIsFoundInTheEndpointsName(t *testing.T) {
 		{"db.abc123.rds.cn-northwest-1.amazonaws.com.cn", "cn-northwest-1", true},
 		{"c.cluster-ro-abc123.rds.cn-north-1.amazonaws.com.cn", "cn-north-1", true},
 		{"g.global-abc123.global.rds.amazonaws.com", "", true},
+		{"db.abc123.rds.us-gov-east-1.amazonaws.com", "us-gov-east-1", true},
+		{"c.cluster-abc123.eusc-de-east-1.rds.amazonaws.eu", "eusc-de-east-1", true},
+		{"db.abc123.rds.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", true},
+		{"db.abc123.rds.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1", true},
+		{"db.abc123.us-isob-east-1.rds.sc2s.sgov.gov", "us-isob-east-1", true},
 
 		{"", "", false},
 		{".", "", false},
@@ -97,7 +103,7 @@ func FuzzRegion(f *testing.F) {
 			}
 			return
 		}
-		if !isRegion(region) || !IsEndpoint(host) || !strings.Contains(normalize(host), "."+region+".") {
+		if !awsconfig.IsRegion(region) || !IsEndpoint(host) || !strings.Contains(awsconfig.Normalize(host), "."+region+".") {
 			t.Fatalf("%q: got %q", host, region)
 		}
 		if again, ok := Region(strings.ToUpper(strings.TrimSuffix(host, ".")) + "."); !ok || again != region {

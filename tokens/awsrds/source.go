@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/rds/auth"
 
 	"dbvalet/tokens"
+	"dbvalet/tokens/awsconfig"
 )
 
 const (
@@ -23,9 +24,6 @@ const (
 
 	// retrieveLimit is how long the name and the credentials together may take.
 	retrieveLimit = 10 * time.Second
-
-	// minLeft is how long credentials must live on to be worth signing with, if there are others.
-	minLeft = time.Minute
 )
 
 // Resolver finds the name behind a name. *net.Resolver is one.
@@ -37,11 +35,12 @@ var _ Resolver = (*net.Resolver)(nil)
 
 // Options says what to sign, and with what.
 type Options struct {
-	Endpoint string       // host:port of the RDS endpoint, or of a CNAME of it
-	Region   string       // empty: from the endpoint's name, or else from the SDK's configuration
-	Profile  string       // of the SDK's configuration files; empty: AWS_PROFILE, or else default
-	Resolver Resolver     // nil: net.DefaultResolver
-	Log      *slog.Logger // nil: slog.Default()
+	Endpoint string            // host:port of the RDS endpoint, or of a CNAME of it
+	Region   string            // empty: from the endpoint's name, or else from the SDK's configuration
+	Engine   string            // postgres or mysql: which of the two Explain speaks of
+	AWS      *awsconfig.Config // who we are; its default region is set to the endpoint's
+	Resolver Resolver          // nil: net.DefaultResolver
+	Log      *slog.Logger      // nil: slog.Default()
 }
 
 // Source signs RDS tokens. Calls may be concurrent.
@@ -52,13 +51,18 @@ type Source struct {
 	limit   time.Duration // retrieveLimit, but in tests
 
 	mu     sync.Mutex
-	loaded *loaded // the SDK's configuration; nil until it is needed
-	alias  string  // the endpoint that host led to the last time
-	warned bool    // that host leads to no endpoint
-	worked bool    // there have been AWS credentials
+	alias  string // the endpoint that host led to the last time
+	warned bool   // that host leads to no endpoint
+	signed signed
 }
 
-var _ tokens.Source = (*Source)(nil)
+// signed is what the last token was signed for. It may not be what the route says.
+type signed struct{ host, region string }
+
+var (
+	_ tokens.Source    = (*Source)(nil)
+	_ tokens.Explainer = (*Source)(nil)
+)
 
 // New checks o without asking the network, and does not touch the SDK. Its errors are *tokens.Error.
 func New(o Options) (*Source, error) {
@@ -66,10 +70,10 @@ func New(o Options) (*Source, error) {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	host, port, err := splitEndpoint(o.Endpoint)
+	host, port, err := awsconfig.SplitEndpoint(o.Endpoint)
 	if err != nil {
 		advice := "name the RDS endpoint in the route, such as db.abc123.eu-west-1.rds.amazonaws.com:5432"
-		if errors.Is(err, errAddress) {
+		if errors.Is(err, awsconfig.ErrAddress) {
 			advice = "name the RDS endpoint in the route, and the address to dial in dial="
 		}
 		return nil, &tokens.Error{Source: "awsrds " + o.Endpoint, Err: err, Advice: advice, Denied: true}
@@ -90,41 +94,35 @@ func (s *Source) Credential(ctx context.Context, user string) (tokens.Credential
 	if err != nil {
 		return tokens.Credential{}, &tokens.Error{Source: s.name(), Err: err, Advice: "check the name, and DNS"}
 	}
-	l, err := s.load(limited, host)
+	region, err := s.region(limited, host)
 	if err != nil {
-		return tokens.Credential{}, s.describeLoad(err)
+		return tokens.Credential{}, s.describe(ctx, err)
 	}
-	region, err := s.region(host, l)
+	creds, err := s.options.AWS.Retrieve(limited)
 	if err != nil {
-		return tokens.Credential{}, err
+		return tokens.Credential{}, s.describe(ctx, err)
 	}
-	creds, err := l.retrieve(limited)
-	if err != nil {
-		return tokens.Credential{}, s.describeRetrieve(ctx, l, err)
-	}
-	s.mu.Lock()
-	s.worked = true
-	s.mu.Unlock()
 	return s.sign(limited, host, region, user, creds)
 }
 
 // region returns the region to sign for.
-func (s *Source) region(host string, l *loaded) (string, error) {
-	if s.options.Region != "" {
-		return s.options.Region, nil
+func (s *Source) region(ctx context.Context, host string) (string, error) {
+	inName, _ := Region(host)
+	if region := cmp.Or(s.options.Region, inName); region != "" {
+		// For the SDK's own calls, such as AssumeRole, where nothing else says a region.
+		s.options.AWS.SetDefaultRegion(region)
+		return region, nil
 	}
-	where, known := place(host)
-	switch {
-	case where == global:
+	if IsEndpoint(host) {
 		// The SDK's own region is no substitute: the writer may be anywhere, and moves.
 		return "", s.denied(errors.New("the name of a global endpoint does not say the region of the database"),
 			"set region=… to the region of the cluster that is the writer")
-	case known:
-		return where, nil
-	case l.config.Region != "":
-		return l.config.Region, nil
 	}
-	return "", s.denied(errors.New("the region of the database is not known"), "set region=…, such as region=eu-west-1")
+	sdk, err := s.options.AWS.Load(ctx)
+	if err == nil && sdk.Region == "" {
+		err = s.denied(errors.New("the region of the database is not known"), "set region=…, such as region=eu-west-1")
+	}
+	return sdk.Region, err
 }
 
 // sign makes the token. The credentials are alive.
@@ -140,10 +138,10 @@ func (s *Source) sign(ctx context.Context, host, region, user string, creds aws.
 	if before, query, ok := strings.Cut(token, "?"); ok {
 		token = strings.TrimSuffix(before, "/") + "/?" + query
 	}
-	expires := now.Add(tokenLife)
-	if creds.CanExpire && creds.Expires.Before(expires) {
-		expires = creds.Expires.Round(0)
-	}
+	s.mu.Lock()
+	s.signed = signed{host, region}
+	s.mu.Unlock()
+	expires := awsconfig.Until(now.Add(tokenLife), creds)
 	s.options.Log.Debug("signed a token", "host", host, "region", region, "user", user, "id", creds.AccessKeyID, "expires", expires)
 	return tokens.Credential{
 		User:     user,
@@ -152,6 +150,14 @@ func (s *Source) sign(ctx context.Context, host, region, user string, creds aws.
 		Expires:  expires,
 		ID:       creds.AccessKeyID,
 	}, nil
+}
+
+// describe makes what the client reads of err, unless it is that already.
+func (s *Source) describe(asked context.Context, err error) error {
+	if e, ok := errors.AsType[*tokens.Error](err); ok {
+		return e
+	}
+	return s.options.AWS.Describe(asked, s.name(), err)
 }
 
 // name says in errors which source speaks.

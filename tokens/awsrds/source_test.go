@@ -2,6 +2,7 @@ package awsrds
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -10,13 +11,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"dbvalet/integration/awsfake"
 	"dbvalet/tokens"
+	"dbvalet/tokens/awsconfig"
 )
 
 const (
@@ -28,25 +29,12 @@ const (
 // An account is the AWS configuration of one test. Nothing of the machine's own is seen.
 type account struct {
 	t   *testing.T
-	dir string
 	log bytes.Buffer
 }
 
 func newAccount(t *testing.T) *account {
-	a := &account{t: t, dir: t.TempDir()}
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "AWS_") {
-			t.Setenv(name, "") // so that it is restored
-			os.Unsetenv(name)
-		}
-	}
-	t.Setenv("HOME", a.dir)
-	t.Setenv("AWS_CONFIG_FILE", filepath.Join(a.dir, "config"))
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(a.dir, "credentials"))
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_MAX_ATTEMPTS", "1")
-	return a
+	awsfake.Isolate(t)
+	return &account{t: t}
 }
 
 // env gives keys that do not expire.
@@ -56,44 +44,18 @@ func (a *account) env() *account {
 	return a
 }
 
-func (a *account) write(name, content string) *account {
+func (a *account) source(o Options) *Source { return a.as(awsconfig.Options{}, o) }
+
+// as makes a source that signs as c says.
+func (a *account) as(c awsconfig.Options, o Options) *Source {
 	a.t.Helper()
-	path := filepath.Join(a.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		a.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	return a
-}
-
-// process makes a script the credential_process of the profile dev. Each run of it adds a line to
-// the file "runs".
-func (a *account) process(script string) *account {
-	a.write("process.sh", "echo run >>'"+a.dir+"/runs'\n"+script+"\n")
-	return a.write("config", "[profile dev]\ncredential_process = /bin/sh '"+a.dir+"/process.sh'\n")
-}
-
-func (a *account) runs(want int) {
-	a.t.Helper()
-	content, _ := os.ReadFile(filepath.Join(a.dir, "runs"))
-	if got := bytes.Count(content, []byte("run\n")); got != want {
-		a.t.Errorf("the credential_process ran %d times, want %d", got, want)
-	}
-}
-
-func processOutput(expires time.Time) string {
-	return fmt.Sprintf(`{"Version":1,"AccessKeyId":%q,"SecretAccessKey":%q,"SessionToken":"st","Expiration":%q}`,
-		keyID, secretKey, expires.UTC().Format(time.RFC3339))
-}
-
-func (a *account) source(o Options) *Source {
-	a.t.Helper()
-	if o.Endpoint == "" {
-		o.Endpoint = instance + ":5432"
-	}
+	o.Endpoint = cmp.Or(o.Endpoint, instance+":5432")
 	o.Log = slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Log = o.Log
+	var err error
+	if o.AWS, err = awsconfig.New(c); err != nil {
+		a.t.Fatal(err)
+	}
 	s, err := New(o)
 	if err != nil {
 		a.t.Fatal(err)
@@ -170,6 +132,8 @@ func TestTokenSaysWhoConnectsWhere(t *testing.T) {
 		{"DB.abc123.EU-west-1.RDS.amazonaws.com.:3306", "", instance + ":3306", "eu-west-1"},
 		{"db.abc123.us-gov-west-1.rds.amazonaws.com:5432", "", "db.abc123.us-gov-west-1.rds.amazonaws.com:5432", "us-gov-west-1"},
 		{"db.abc123.cn-north-1.rds.amazonaws.com.cn:5432", "", "db.abc123.cn-north-1.rds.amazonaws.com.cn:5432", "cn-north-1"},
+		{"db.abc123.eusc-de-east-1.rds.amazonaws.eu:5432", "", "db.abc123.eusc-de-east-1.rds.amazonaws.eu:5432", "eusc-de-east-1"},
+		{"db.abc123.rds.us-iso-east-1.c2s.ic.gov:5432", "", "db.abc123.rds.us-iso-east-1.c2s.ic.gov:5432", "us-iso-east-1"},
 		{"db.abc123.rds.cn-northwest-1.amazonaws.com.cn:3306", "", "db.abc123.rds.cn-northwest-1.amazonaws.com.cn:3306", "cn-northwest-1"},
 		{"g.global-abc.global.rds.amazonaws.com:5432", "ap-south-1", "g.global-abc.global.rds.amazonaws.com:5432", "ap-south-1"},
 		{instance + ":5432", "us-west-2", instance + ":5432", "us-west-2"},
@@ -253,45 +217,41 @@ func TestUnknownRegionIsAnError(t *testing.T) {
 }
 
 func TestRegionOfTheConfigurationServesOtherNames(t *testing.T) {
-	a := newAccount(t).env().write("config", "[profile dev]\nregion = sa-east-1\n").
-		write("credentials", "[dev]\naws_access_key_id = "+keyID+"\naws_secret_access_key = "+secretKey+"\n")
-	s := a.source(Options{Endpoint: "db.example.com:5432", Profile: "dev", Resolver: answers{"db.example.com": "db.example.com."}})
+	a := newAccount(t).env()
+	t.Setenv("AWS_REGION", "sa-east-1")
+	s := a.source(Options{Endpoint: "db.example.com:5432", Resolver: answers{"db.example.com": "db.example.com."}})
 	u, _ := sign(t, s, "app")
 	if got := u.Query().Get("X-Amz-Credential"); !strings.Contains(got, "/sa-east-1/") {
 		t.Errorf("credential is %s, want region sa-east-1", got)
 	}
 }
 
-func TestConfigurationIsLoadedOnlyWhenUsed(t *testing.T) {
-	a := newAccount(t).process("echo '" + processOutput(time.Now().Add(time.Hour)) + "'")
-	s := a.source(Options{Profile: "dev"})
-	if s.loaded != nil {
-		t.Error("the SDK's configuration is loaded before it is used")
-	}
-	a.runs(0)
-	sign(t, s, "app")
-	sign(t, s, "app")
-	a.runs(1)
-}
-
-func TestConfigurationThatFailsIsLoadedAgain(t *testing.T) {
-	a := newAccount(t)
-	s := a.source(Options{Profile: "dev"})
-	_, err := s.Credential(t.Context(), "app")
-	wantError(t, err, true, `no profile "dev"`, "aws configure list-profiles")
-	a.write("credentials", "[dev]\naws_access_key_id = "+keyID+"\naws_secret_access_key = "+secretKey+"\n")
-	sign(t, s, "app")
-}
-
-func TestReplacedCredentialsFileIsSeen(t *testing.T) {
-	a := newAccount(t)
-	s := a.source(Options{})
-	for _, key := range []string{"AKIDFIRST", "AKIDNEXT"} { // of other length: times of files are coarse
-		a.write("credentials", "[default]\naws_access_key_id = "+key+"\naws_secret_access_key = "+secretKey+"\n")
-		if _, cred := sign(t, s, "app"); cred.ID != key {
-			t.Errorf("signed with %s, want %s", cred.ID, key)
+func TestTokenDiesWithTheCredentials(t *testing.T) {
+	for _, left := range []time.Duration{2 * time.Minute, 14 * time.Minute, time.Hour} {
+		a := newAccount(t).env()
+		expires := time.Now().Add(left).UTC().Truncate(time.Second)
+		t.Setenv("AWS_CREDENTIAL_EXPIRATION", expires.Format(time.RFC3339))
+		_, cred := sign(t, a.source(Options{}), "app")
+		want := expires
+		if latest := cred.Issued.Add(15 * time.Minute); expires.After(latest) {
+			want = latest
+		}
+		if !cred.Expires.Equal(want) {
+			t.Errorf("credentials with %v left: token expires %v, want %v", left, cred.Expires, want)
 		}
 	}
+}
+
+func TestDeadCredentialsSignNothing(t *testing.T) {
+	a := newAccount(t).env()
+	t.Setenv("AWS_CREDENTIAL_EXPIRATION", "2001-02-03T04:05:06Z")
+	_, err := a.source(Options{}).Credential(t.Context(), "app")
+	wantError(t, err, true, "awsrds "+instance+":5432: AWS credentials of the environment variables expired at 2001-02-03T04:05:06Z", "renew AWS_SESSION_TOKEN")
+}
+
+func TestNoCredentialsAnywhere(t *testing.T) {
+	_, err := newAccount(t).source(Options{}).Credential(t.Context(), "app")
+	wantError(t, err, true, "no AWS credentials found", "aws sso login")
 }
 
 func TestConcurrentCallersSign(t *testing.T) {

@@ -32,7 +32,7 @@ func (c *Connector) open(ctx context.Context) (*cloudsqlconn.Dialer, error) {
 	login := auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: loginTokens{c.login}})
 	options := []cloudsqlconn.Option{
 		cloudsqlconn.WithIAMAuthN(),
-		cloudsqlconn.WithIAMAuthNCredentials(c.apiCredentials(), c.apiCredentials()), cloudsqlconn.WithOptions(func() cloudsqlconn.Option { _ = login; return cloudsqlconn.WithLazyRefresh() }()),
+		cloudsqlconn.WithIAMAuthNCredentials(c.apiCredentials(), login),
 		cloudsqlconn.WithLazyRefresh(),
 		cloudsqlconn.WithBuiltInMetrics(false),
 		cloudsqlconn.WithUserAgent("dbvalet"),
