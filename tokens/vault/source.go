@@ -33,7 +33,6 @@ type Source struct {
 	kv      string // "1" or "2"; empty: the answer says it
 	version string // of KV version 2; empty: the current one
 	decoder tokens.Decoder
-	ttl     time.Duration
 	server  server
 	login   login
 	log     *slog.Logger
@@ -68,7 +67,6 @@ func New(u *tokens.SecretURL, o Options) (*Source, error) {
 		path:    strings.Trim(u.Name, "/"),
 		kv:      u.Option("kv"),
 		decoder: u.Decoder(o.User),
-		ttl:     u.TTL(),
 		log:     cmp.Or(o.Log, slog.Default()),
 		turn:    make(chan struct{}, 1),
 		leases:  make(map[*tokens.Lease]*lease),
@@ -150,9 +148,6 @@ func (s *Source) OwnUser() bool {
 	before := keys[len(keys)-2]
 	return s.kv == "" && len(keys) > 2 && (before == "creds" || before == "static-creds") && !slices.Contains(keys[1:], "data")
 }
-
-// TTL is how long a password that was looked up is used before it is read again; 0: not said.
-func (s *Source) TTL() time.Duration { return s.ttl }
 
 // denied makes an error that stays until somebody changes something.
 func (s *Source) denied(err error, advice string) *tokens.Error {

@@ -315,16 +315,6 @@ func TestRoleHasAUserOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestWaitIsTheTTL(t *testing.T) {
-	b := newBench(t)
-	if got := b.source("hashivault://kv/database?wait=90s").TTL(); got != 90e9 {
-		t.Errorf("TTL is %v, want 90s", got)
-	}
-	if got := b.source("hashivault://kv/database").TTL(); got != 0 {
-		t.Errorf("TTL is %v, want none", got)
-	}
-}
-
 func TestOptionsAreChecked(t *testing.T) {
 	for _, tt := range []struct{ url, text, hint string }{
 		{"kv/database?unknown=x", `unknown option "unknown"`, "namespace"},
