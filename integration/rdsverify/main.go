@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -35,6 +36,10 @@ type config struct {
 	// Passwords are accepted from these users, and no tokens. For them, the program only stands in for
 	// a database's own check of a password that is sent as it is.
 	Passwords map[string]string `json:"passwords"`
+
+	// Judge is the address of somebody who decides on the other users, in place of the rules of RDS.
+	// Empty: nobody.
+	Judge string `json:"judge"`
 
 	// Log is the file to which each decision is appended.
 	Log string `json:"log"`
@@ -87,6 +92,12 @@ func (c *config) decide(user, token string) (string, error) {
 		}
 		return fmt.Sprintf("accepted user=%s password", user), nil
 	}
+	if c.Judge != "" {
+		if err := ask(c.Judge, user, token); err != nil {
+			return fmt.Sprintf("refused user=%s: %v", user, err), err
+		}
+		return fmt.Sprintf("accepted user=%s by the judge", user), nil
+	}
 	var offset time.Duration
 	if c.ClockOffset != "" {
 		var err error
@@ -112,6 +123,31 @@ func (c *config) decide(user, token string) (string, error) {
 	}
 	return fmt.Sprintf("accepted user=%s token dated %s age %v",
 		user, t.Date.Format(time.RFC3339), t.Age(now)), nil
+}
+
+// ask lets a judge decide. It gets the user, a zero byte and the token, and says "ok" or why not.
+func ask(judge, user, token string) error {
+	conn, err := net.Dial("tcp", judge)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(user + "\x00" + token)); err != nil {
+		return err
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	switch {
+	case err != nil:
+		return err
+	case len(answer) == 0:
+		return errors.New("the judge said nothing")
+	case string(answer) != "ok":
+		return errors.New(string(answer))
+	}
+	return nil
 }
 
 // appendLine writes line with one write call, so that the lines of logins that happen at the same

@@ -38,19 +38,19 @@ func (m *MySQL) users() map[string]string {
 		m.passwords["mfa"] = m.ClearPassword
 		return map[string]string{
 			"root":   "IDENTIFIED WITH caching_sha2_password BY '" + m.SuperuserPassword + "'",
-			"app":    "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'" + onlyTLS,
-			"clear":  "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+			"app":    m.ByToken() + onlyTLS,
+			"clear":  m.ByToken(),
 			"sha2":   "IDENTIFIED WITH caching_sha2_password BY '" + m.SHA2Password + "'",
 			"sha256": "IDENTIFIED WITH sha256_password BY '" + m.SHA256Password + "'",
 			"mfa": "IDENTIFIED WITH caching_sha2_password BY '" + m.MFAPassword + "'" +
-				" AND IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'",
+				" AND " + m.ByToken(),
 		}
 	}
 	m.NativePassword, m.Ed25519Password = newSecret(), newSecret()
 	users := map[string]string{
 		"root":    "IDENTIFIED VIA mysql_native_password USING PASSWORD('" + m.SuperuserPassword + "')",
-		"app":     "IDENTIFIED VIA pam USING '" + m.folder.name + "'" + onlyTLS,
-		"clear":   "IDENTIFIED VIA pam USING '" + m.folder.name + "'",
+		"app":     m.ByToken() + onlyTLS,
+		"clear":   m.ByToken(),
 		"native":  "IDENTIFIED VIA mysql_native_password USING PASSWORD('" + m.NativePassword + "')",
 		"ed25519": "IDENTIFIED VIA ed25519 USING PASSWORD('" + m.Ed25519Password + "')",
 	}
@@ -60,4 +60,12 @@ func (m *MySQL) users() map[string]string {
 		users["parsec"] = "IDENTIFIED VIA parsec USING PASSWORD('" + m.ParsecPassword + "')"
 	}
 	return users
+}
+
+// ByToken is what CREATE USER says for a user who logs in with a token.
+func (m *MySQL) ByToken() string {
+	if m.is(mySQL9) {
+		return "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
+	}
+	return "IDENTIFIED VIA pam USING '" + m.folder.name + "'"
 }

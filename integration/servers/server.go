@@ -44,6 +44,7 @@ type Server struct {
 	log         *os.File
 	process     *process // nil if it was killed or stopped
 	clockOffset time.Duration
+	judge       *judge // nil if nobody replaces the rules of RDS
 	stopped     bool
 }
 
@@ -123,6 +124,9 @@ func (s *Server) Stop() error {
 	s.stopped = true
 	started := s.log != nil
 	err := s.end()
+	if s.judge != nil {
+		s.judge.close()
+	}
 	if started {
 		err = errors.Join(err, s.log.Close())
 	}

@@ -66,6 +66,7 @@ func (p *Postgres) hba() []byte {
 	lines := slices.Clone(p.options.HBA)
 	for _, role := range [][2]string{
 		{roleApp, "pam pamservice=" + p.folder.name},
+		{"+rds_iam", "pam pamservice=" + p.folder.name}, // if somebody makes the role
 		{roleSCRAM, "scram-sha-256"},
 		{roleMD5, "md5"},
 		{roleClear, "password"},

@@ -62,11 +62,13 @@ type verifierSettings struct {
 
 	// Passwords are accepted from these users instead of a token.
 	Passwords map[string]string `json:"passwords,omitempty"`
+
+	Judge string `json:"judge,omitempty"` // see Server.Judge
 }
 
 // writeVerifierConfig writes what tokens must be like from now on.
 func (s *Server) writeVerifierConfig(clockOffset time.Duration) error {
-	b, err := json.MarshalIndent(verifierSettings{
+	settings := verifierSettings{
 		Host:            s.Endpoint,
 		Port:            s.Port,
 		Region:          s.Region,
@@ -76,7 +78,11 @@ func (s *Server) writeVerifierConfig(clockOffset time.Duration) error {
 		ClockOffset:     clockOffset.String(),
 		Log:             s.folder.inside(verifierLog),
 		Passwords:       s.passwords,
-	}, "", "\t")
+	}
+	if s.judge != nil {
+		settings.Judge = s.judge.listener.Addr().String()
+	}
+	b, err := json.MarshalIndent(settings, "", "\t")
 	if err != nil {
 		return err
 	}
