@@ -75,6 +75,7 @@ func sameRefusal(t *testing.T, number uint16, v *valet, database string, direct 
 	if want.Number != number {
 		t.Fatalf("the database itself says %v, want %d", want, number)
 	}
+	got.Message, _, _ = strings.Cut(got.Message, "; dbvalet: ") // a hint of ours may follow
 	if *got != *want {
 		t.Errorf("through dbvalet: %v\nfrom the database: %v", got, want)
 	}
@@ -311,7 +312,7 @@ func TestMySQLWrongKeyIsTriedOnlyOnce(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			m := mysqlServer(t, servers.MySQLOptions{Version: version})
 			v := start(t, []string{"AWS_ACCESS_KEY_ID=" + m.AccessKeyID, "AWS_SECRET_ACCESS_KEY=another"}, mysqlRoute("app", m))
-			if e := mysqlRefusal(t, mysqlDB(t, v.addrs[0], "x", "")); e.Number != 1045 || strings.Contains(e.Message, "dbvalet") {
+			if e := mysqlRefusal(t, mysqlDB(t, v.addrs[0], "x", "")); e.Number != 1045 || !strings.HasPrefix(e.Message, "Access denied for user 'app'") {
 				t.Errorf("got %v, want the database's own 1045", e)
 			}
 			// A token signed a moment ago would not become better by signing it again.

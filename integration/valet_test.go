@@ -49,7 +49,10 @@ func startProgram(t *testing.T, program string, env []string, routes ...string) 
 	t.Helper()
 	v := &valet{t: t, done: make(chan error, 1), changed: make(chan struct{})}
 	v.cmd = exec.Command(program, append([]string{"--log-format=json", "--log-level=debug"}, routes...)...)
-	v.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "GORACE=atexit_sleep_ms=0"}, env...)
+	v.cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1", // nobody is to be asked
+	}, env...)
 	stderr, err := v.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

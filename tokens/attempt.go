@@ -100,6 +100,10 @@ func (a *Attempt) Accepted() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.wallClock()
+	if e.logins.doubted(a.cred, a.at) {
+		a.passTurn()
+		return
+	}
 	e.logins.accept(a.cred, now)
 	// One that was found beside the store's current one is the one to use from now on.
 	if e.known && !e.cred.same(a.cred) && !e.logins.refusedAt(e.cred).IsZero() {
@@ -124,7 +128,9 @@ func (a *Attempt) Refused(ctx context.Context, verdict error) (Credential, error
 	if e.known && e.cred.same(a.cred) {
 		e.forget()
 	}
-	if !l.superseded(a.cred, a.at) {
+	if l.superseded(a.cred, a.at) {
+		a.tries--
+	} else {
 		l.proven = false
 		if l.trouble == nil {
 			l.trouble = &trouble{since: now, hopeful: l.accepted != nil && a.cred.lookedUp() && c.Rotation >= 0}

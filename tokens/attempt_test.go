@@ -437,6 +437,47 @@ func TestLateRefusalDoesNotDoubtWhatWasAcceptedSince(t *testing.T) {
 	}
 }
 
+// A login that began before a password was changed may be accepted, and tell it after the next was refused.
+func TestLateAcceptanceDoesNotVouchForWhatWasRefusedSince(t *testing.T) {
+	for name, source := range map[string]func(current string) Source{
+		"password": func(current string) Source { return &store{current: current} },
+		"token": func(current string) Source {
+			return &script{play: func(context.Context, int, string) (Credential, error) {
+				return Credential{Password: NewSecret(current), Expires: time.Now().Add(time.Hour)}, nil
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, d := &Cache{Source: source("old"), TTL: time.Hour}, &database{accepts: []string{"old"}}
+				defer c.Close()
+				connects(t, c, d, "old")
+				slow := c.Begin("app")
+				defer slow.Close()
+				if _, err := slow.Credential(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				d.set("new")
+				var all sync.WaitGroup
+				all.Go(func() {
+					if _, err := connect(t.Context(), c, d); err != errWrongPassword {
+						t.Errorf("got %v, want the refusal", err)
+					}
+				})
+				time.Sleep(100 * time.Millisecond)
+				slow.Accepted()
+				c.mu.Lock()
+				if l := &c.entries["app"].logins; l.trouble == nil || l.proven {
+					t.Error("what was refused a moment ago counts as accepted")
+				}
+				c.mu.Unlock()
+				all.Wait()
+			})
+		})
+	}
+}
+
 func TestPeekedCredentialIsUsedOnce(t *testing.T) {
 	source := numbered(0, 0)
 	c := &Cache{Source: source}

@@ -98,3 +98,10 @@ func (l *logins) prefer(cred Credential) Credential {
 func (l *logins) superseded(cred Credential, handedOut time.Time) bool {
 	return l.trouble == nil && l.proven && !l.lastAt.Before(handedOut) && !l.last.same(cred)
 }
+
+// doubted reports whether cred was refused after it was handed out: that it was accepted is then the
+// older news, of a login that was slower to tell.
+func (l *logins) doubted(cred Credential, handedOut time.Time) bool {
+	return l.refusedAt(cred).After(handedOut) ||
+		l.trouble != nil && l.trouble.cred.same(cred) && l.trouble.at.After(handedOut)
+}
