@@ -48,6 +48,9 @@ func (l *lender) Credential(context.Context, string) (Credential, error) {
 func (l *lender) Renew(_ context.Context, cred Credential) (Credential, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.down {
+		return Credential{}, errDown
+	}
 	began, ok := l.lent[cred.ID]
 	end := time.Now().Add(l.life)
 	if last := began.Add(l.maxLife); last.Before(end) {
@@ -262,6 +265,23 @@ func TestRenewalThatFailsIsTriedAgainBeforeTheEnd(t *testing.T) {
 		}
 		if calls := source.count(); calls < 5 || calls > 15 {
 			t.Errorf("the source was asked %d times in two minutes, want every half minute at last", calls)
+		}
+	})
+}
+
+func TestSourceThatComesBackIsAskedBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lender{life: 20 * time.Second, maxLife: time.Hour}
+		c := &Cache{Source: l, Log: quiet()}
+		defer c.Close()
+		session(t, c, "v1").Close()
+		began := time.Now()
+		for time.Since(began) < time.Minute {
+			l.mu.Lock()
+			l.down = time.Since(began) > 10*time.Second && time.Since(began) < 19500*time.Millisecond
+			l.mu.Unlock()
+			session(t, c, "v1").Close()
+			time.Sleep(100 * time.Millisecond)
 		}
 	})
 }

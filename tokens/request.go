@@ -170,10 +170,14 @@ func (r *request) hold() {
 	}
 }
 
-// postpone leaves a failing source alone for a while. The pauses need no jitter: the next request
-// begins with the next client, and clients come when they like.
+// postpone leaves a failing source alone for a while, and for a shorter one as the end of the
+// credential comes near. The pauses need no jitter: the next request begins with the next client, and
+// clients come when they like.
 func (c *Cache) postpone(e *entry, now time.Time, err error) {
 	e.pause = min(max(2*e.pause, minPause), maxPause)
+	if !e.cred.Expires.IsZero() {
+		e.pause = min(e.pause, e.cred.Expires.Sub(now)/4)
+	}
 	e.retry = now.Add(e.pause)
 	c.log().Warn("credential source fails; the credential at hand is still good",
 		"user", e.user, "credential", e.cred, "err", err, "hint", hint(err), "retry", e.pause)
