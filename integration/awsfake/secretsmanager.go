@@ -196,7 +196,7 @@ func (s *SecretsManager) getSecretValue(signer Signer, body []byte) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]any{"ARN": c.arn, "Name": c.name, "VersionId": v.id, "VersionStages": v.stages,
+	out := map[string]any{"ARN": c.arn, "Name": c.name, "VersionId": v.id, "VersionStages": slices.Clone(v.stages),
 		"CreatedDate": float64(v.created.UnixMilli()) / 1000}
 	if v.binary != nil {
 		out["SecretBinary"] = v.binary
