@@ -14,7 +14,7 @@ import (
 
 // A Route is one database and the place where it is served. Each option of its URL is a field.
 type Route struct {
-	Name     string // in logs: name=, else the first label of the host
+	Name     string // in logs: name=, else the first label of the host, or what else there is
 	Scheme   string // the protocol: "postgres" or "mysql"
 	User     string // database user; empty: the client's choice
 	Host     string // the endpoint: what is signed and verified; empty: as the secret says, or Instance
@@ -215,13 +215,13 @@ func ParseRoute(arg string) (*Route, error) {
 	case "mysql", "mariadb":
 		r.Scheme, r.Port = "mysql", cmp.Or(r.Port, "3306")
 	default:
-		return fail(r.Host, "a route begins with postgres:// or mysql://", "unknown protocol %q", u.Scheme)
+		return fail(r.where(), "a route begins with postgres:// or mysql://", "unknown protocol %q", u.Scheme)
 	}
 	if port, err := strconv.ParseUint(r.Port, 10, 16); err != nil || port == 0 {
-		return fail(r.Host, "ports are 1 to 65535", "the port does not exist")
+		return fail(r.where(), "ports are 1 to 65535", "the port does not exist")
 	}
 	if strings.ContainsRune(r.User+r.Database, 0) {
-		return fail(r.Host, "take the %00 out", "a zero byte in the user or the database")
+		return fail(r.where(), "take the %00 out", "a zero byte in the user or the database")
 	}
 	if err := r.setOptions(u.RawQuery); err != nil {
 		return nil, err
@@ -229,7 +229,7 @@ func ParseRoute(arg string) (*Route, error) {
 	if r.Host == "" && !r.HasSecret() && r.Instance == "" {
 		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")
 	}
-	r.Name = cmp.Or(r.Name, firstLabel(r.Host), r.Host, lastPart(r.Instance, ":"), lastPart(r.Auth, "/"))
+	r.Name = cmp.Or(r.Name, firstLabel(r.Host), r.Host, lastPart(r.Instance, ":"), lastPart(r.Auth, "/"), r.Scheme)
 	if len(r.Listen) == 0 {
 		r.Listen = []string{net.JoinHostPort("127.0.0.1", r.Port)}
 	}

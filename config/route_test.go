@@ -264,7 +264,7 @@ func FuzzParseRoute(f *testing.F) {
 		"postgres://app:%x" + secret + "/@?#[::1]:1/orders",
 		"postgres:///x?password=" + secret,
 		"postgresql://[::1]:5432/?sslmode=require&sslrootcert=/a%20b&max_connections=1&connect_timeout=1s",
-		"://", "postgres://%00@h/%00",
+		"://", "postgres://%00@h/%00", "a://", "mysql://:0", "postgres://?auth=x://", "mysql:///%00?instance=a:b:",
 	} {
 		f.Add(arg)
 	}
@@ -281,7 +281,7 @@ func FuzzParseRoute(f *testing.F) {
 			}
 			return
 		}
-		if r.Host == "" || r.Port == "" || r.Name == "" || r.Scheme != "postgres" || len(r.Listen) == 0 {
+		if r.Host == "" && !r.HasSecret() && r.Instance == "" || r.Port == "" || r.Name == "" || r.Scheme == "" || len(r.Listen) == 0 {
 			t.Errorf("%q is %+v, which lacks something", arg, r)
 		}
 		if strings.ContainsRune(r.User+r.Database, 0) {
