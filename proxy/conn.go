@@ -4,24 +4,29 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
+	"runtime/debug"
 	"time"
 )
 
 // serveConn is the life of one connection, from accept to close.
-func (s *Server) serveConn(ctx context.Context, client net.Conn, log *slog.Logger) {
-	defer client.Close()
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *slog.Logger) {
+	defer seat.leave()
+	client := &Client{Conn: fast(conn), Door: &s.Door}
+	defer func() { client.Close() }() // of what it is by then: encrypted, or not
 	accepted := time.Now()
-	log = log.With("conn", s.lastConn.Add(1), "client", clientName(client))
-	keepClientAlive(client)
-	client = fast(client)
+	log = log.With("conn", s.lastConn.Add(1), "client", clientName(conn))
+	defer s.contain(log)
+	keepClientAlive(conn)
 
-	session, err := s.handshake(ctx, client)
+	session, err := s.handshake(ctx, client, seat)
 	if err != nil {
-		log.Warn("set-up failed", append([]any{"stage", stageOf(err)}, errAttrs(err)...)...)
-		defer context.AfterFunc(ctx, func() { client.Close() })()
-		linger(client)
+		s.Counts.count(err)
+		s.failures.write(log, err)
+		s.linger(ctx, client)
 		return
 	}
 	if session == nil {
@@ -29,12 +34,15 @@ func (s *Server) serveConn(ctx context.Context, client net.Conn, log *slog.Logge
 		return
 	}
 	defer session.end()
+	s.Counts.Sessions.Add(1)
+	s.Counts.Open.Add(1)
+	defer s.Counts.Open.Add(-1)
 
 	log = log.With("upstream", session.Upstream.RemoteAddr().String(), "user", session.User, "database", session.Database)
 	log.Info("session started", "application", session.Application,
 		"credential", session.Upstream.Credential, "setup", time.Since(accepted).Round(time.Microsecond))
 
-	result := relay(ctx, client, session)
+	result := relay(ctx, client.Conn, session)
 	if result.silent && session.SilentHint != "" {
 		log.Info("client left right after the login", "hint", session.SilentHint)
 	}
@@ -43,14 +51,22 @@ func (s *Server) serveConn(ctx context.Context, client net.Conn, log *slog.Logge
 }
 
 // handshake is the engine's part, within the time limit.
-func (s *Server) handshake(ctx context.Context, client net.Conn) (*Session, error) {
+func (s *Server) handshake(ctx context.Context, client *Client, seat *seat) (*Session, error) {
 	timeout := cmp.Or(s.HandshakeTimeout, DefaultHandshakeTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errHandshakeTimeout)
 	defer cancel()
+	ctx, evict := context.WithCancelCause(ctx)
+	defer evict(nil)
+	seat.onEviction(evict)
+	client.spoke = seat.leave
 	// Reads only: when time is up, the engine still writes the client an error.
 	disarm := deadlineFrom(ctx, client.SetReadDeadline)
 
-	session, err := s.Engine.Handshake(ctx, client, s.Upstream)
+	up := s.Upstream
+	if client.refusal = s.admit(ctx, client); client.refusal != nil {
+		up = up.refusing(client.refusal)
+	}
+	session, err := s.Engine.Handshake(ctx, client, up)
 	if !disarm() && err == nil && session != nil {
 		session.end()
 		session, err = nil, context.Cause(ctx)
@@ -58,7 +74,34 @@ func (s *Server) handshake(ctx context.Context, client net.Conn) (*Session, erro
 	return session, err
 }
 
-var errHandshakeTimeout = errors.New("the time for the connection's set-up is over")
+var (
+	errHandshakeTimeout = errors.New("the time for the connection's set-up is over")
+	errSilent           = errors.New("the client said nothing, and others came")
+)
+
+// contain ends a connection that panicked, and no other one.
+func (s *Server) contain(log *slog.Logger) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.Counts.Panics.Add(1)
+	stack := debug.Stack()
+	if other, ok := p.(*panicked); ok {
+		p, stack = other.value, other.stack
+	}
+	text := fmt.Sprintf("%T", p) // its value may be anything, a secret too
+	if err, ok := p.(runtime.Error); ok {
+		text = err.Error()
+	}
+	log.Error("panic, and the connection is closed: please report this", "panic", text, "stack", string(stack))
+}
+
+// panicked is a panic in one of a connection's other goroutines.
+type panicked struct {
+	value any
+	stack []byte
+}
 
 // end closes what the session holds: the upstream first, so that nothing arrives for a session
 // that the engine has forgotten.

@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"context"
-	"net"
-)
+import "context"
 
 // An Engine speaks one database protocol while a connection is being set up. After that the two
 // sides are joined and the engine sees no more bytes, but for those that its protocol obliges it to
@@ -13,10 +10,13 @@ type Engine interface {
 	// reaches the database through up, and tells client about a failure in the protocol's own words
 	// before it returns the error. It reads nothing beyond the handshake from either side.
 	//
+	// A client that may not come in, which its Refusal says, is heard as far as it must be to understand
+	// that; up refuses everything then. A client that asks for TLS gets it where its Door has it.
+	//
 	// The end of ctx is the end of the time for all of it. A client that was served completely, such
 	// as one that asked to cancel a query, or that left before it said anything, is a nil Session
 	// and a nil error. The caller keeps client and closes it.
-	Handshake(ctx context.Context, client net.Conn, up *Upstream) (*Session, error)
+	Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error)
 }
 
 // A Session is a client and a database that an Engine has joined. The fields but Upstream and

@@ -19,6 +19,7 @@ type Stage string
 
 // The stages, in the order in which a connection passes them.
 const (
+	StagePeer       Stage = "peer"       // who the client is, and what it may come in to
 	StageClient     Stage = "client"     // the client's half of the handshake
 	StageLimit      Stage = "limit"      // a place among the route's connections
 	StageCredential Stage = "credential" // a token or a password from its source
@@ -169,6 +170,6 @@ func normalEnd(err error) bool {
 
 // timedOut reports whether err came from a time limit.
 func timedOut(err error) bool {
-	return errors.Is(err, errHandshakeTimeout) ||
+	return errors.Is(err, errHandshakeTimeout) || errors.Is(err, errSilent) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }

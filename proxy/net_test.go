@@ -99,7 +99,7 @@ type joins struct {
 	ended func()
 }
 
-func (e joins) Handshake(ctx context.Context, _ net.Conn, up *Upstream) (*Session, error) {
+func (e joins) Handshake(ctx context.Context, _ *Client, up *Upstream) (*Session, error) {
 	conn, err := up.Connect(ctx, "app", func(ctx context.Context, conn net.Conn, to Endpoint, cred tokens.Credential) (net.Conn, error) {
 		if e.login == nil {
 			return conn, nil
@@ -120,6 +120,7 @@ func newServer(addr net.Addr) *Server {
 		Upstream: &Upstream{
 			Endpoint:    Endpoint{Addr: addr.String()},
 			Credentials: &tokens.Cache{Source: numbered{new(counter)}, Log: log},
+			Conns:       []*Limit{{}},
 			Log:         log,
 		},
 		Log: log,
@@ -165,7 +166,8 @@ func (c *counter) count() int {
 type numbered struct{ calls *counter }
 
 func (s numbered) Credential(context.Context, string) (tokens.Credential, error) {
-	return tokens.Credential{Password: tokens.NewSecret(strings.Repeat("x", s.calls.next()))}, nil
+	password := strings.Repeat("x", s.calls.next())
+	return tokens.Credential{Password: tokens.NewSecret(password), ID: "id " + password}, nil
 }
 
 // same is a source of one password.
@@ -173,7 +175,7 @@ type same struct{ calls *counter }
 
 func (s same) Credential(context.Context, string) (tokens.Credential, error) {
 	s.calls.next()
-	return tokens.Credential{Password: tokens.NewSecret("x")}, nil
+	return tokens.Credential{Password: tokens.NewSecret("x"), ID: "id x"}, nil
 }
 
 // fails is a source that has none.
@@ -211,4 +213,11 @@ func ours() string {
 		}
 	}
 	return strings.Join(found, "\n\n")
+}
+
+// inUse returns how many places are taken.
+func (l *Limit) inUse() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.taken
 }

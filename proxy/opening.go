@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"dbvalet/tokens"
 )
 
 // An Opening is a connection to the database that is being set up. It holds a place under the
-// route's limit. Where the client speaks first, Login does all of the rest; where the database
+// limits. Where the client speaks first, Login does all of the rest; where the database
 // speaks first, the engine calls Dial before it knows the user, and Login goes on from there. An
 // Opening is for one goroutine, and its errors are *SetupErrors.
 type Opening struct {
@@ -19,22 +20,41 @@ type Opening struct {
 	user     string          // whom logins is for
 	endpoint Endpoint        // where the database is, once it has been dialled
 	dialled  net.Conn        // for the first attempt; nil: not yet, or used
-	done     bool            // the place and logins are given back, or another's
+	done     bool            // logins and the place among the connections are given back, or another's
+	leave    func()          // gives the place among the connections back
+	ready    func()          // gives the place among those that are being set up back
 }
 
-// Begin takes a place under the route's limit. The caller closes what it gets.
-func (u *Upstream) Begin() (*Opening, error) {
-	if err := u.acquire(); err != nil {
+// Begin takes a place under the limits, and waits for one if it has to. The caller closes what it
+// gets.
+func (u *Upstream) Begin(ctx context.Context) (*Opening, error) {
+	if u.refusal != nil {
+		return nil, u.refusal
+	}
+	leave, err := enterAll(ctx, u.Conns)
+	if err != nil {
 		return nil, err
 	}
-	return &Opening{upstream: u}, nil
+	ready, err := enterAll(ctx, u.Setups)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return &Opening{upstream: u, leave: leave, ready: ready}, nil
 }
+
+// Contended reports whether somebody waits for this Opening's place among those that are being set up.
+func (o *Opening) Contended() bool { return slices.ContainsFunc(o.upstream.Setups, (*Limit).contended) }
 
 // Close gives up what Login has not turned into a connection, and does nothing after that.
 func (o *Opening) Close() {
 	if o.dialled != nil {
 		o.dialled.Close()
 		o.dialled = nil
+	}
+	if o.ready != nil {
+		o.ready()
+		o.ready = nil
 	}
 	if o.done {
 		return
@@ -43,7 +63,7 @@ func (o *Opening) Close() {
 	if o.logins != nil {
 		o.logins.Close()
 	}
-	o.upstream.release()
+	o.leave()
 }
 
 // Credential asks for user's credential ahead of Login.
@@ -95,7 +115,7 @@ func (o *Opening) dial(ctx context.Context, cred tokens.Credential) (net.Conn, e
 			return nil, atStage(StageCredential, err)
 		}
 	}
-	return o.upstream.Dial(ctx, o.endpoint)
+	return o.upstream.dial(ctx, o.endpoint)
 }
 
 // Login logs in as user. Where the database refuses the credential and there is another, it tries
@@ -112,7 +132,8 @@ func (o *Opening) Login(ctx context.Context, user string, login Login) (*Upstrea
 		if err == nil {
 			o.logins.Accepted()
 			o.done = true
-			return &UpstreamConn{Conn: conn, Credential: cred, Endpoint: o.endpoint, logins: o.logins, release: o.upstream.release}, nil
+			cred.Password = tokens.Secret{} // a session lasts, and has no use for it
+			return &UpstreamConn{Conn: conn, Credential: cred, Endpoint: o.endpoint, logins: o.logins, release: o.leave}, nil
 		}
 		if !errors.Is(err, ErrRejected) {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,9 @@ func relay(ctx context.Context, client net.Conn, s *Session) relayed {
 	endWrites(client)
 	s.Upstream.SetWriteDeadline(time.Now().Add(lingerTime)) // nobody is there to read it
 	sent := <-up
+	if sent.panicked != nil {
+		panic(sent.panicked)
+	}
 
 	r := relayed{
 		fromClient:   sent.bytes,
@@ -64,8 +68,9 @@ func relay(ctx context.Context, client net.Conn, s *Session) relayed {
 
 // copied is what became of one direction.
 type copied struct {
-	bytes int64
-	err   error
+	bytes    int64
+	err      error
+	panicked *panicked // nil: it has not
 }
 
 // failure returns the direction's error, or nil if it ended as directions do.
@@ -81,6 +86,12 @@ func (c copied) failure(direction string) error {
 // before it passes it on, because the database may answer at once. A client that is gone altogether,
 // with a reset, has nobody left to read what the database still has to say.
 func clientToUpstream(upstream, client net.Conn, ended *atomic.Bool, done chan<- copied) {
+	defer func() {
+		if p := recover(); p != nil {
+			upstream.Close()
+			done <- copied{panicked: &panicked{p, debug.Stack()}}
+		}
+	}()
 	n, err := pump(upstream, client)
 	ended.Store(!ofWrite(err))
 	if err == io.EOF || ofWrite(err) {
@@ -88,7 +99,7 @@ func clientToUpstream(upstream, client net.Conn, ended *atomic.Bool, done chan<-
 	} else {
 		upstream.Close()
 	}
-	done <- copied{n, err}
+	done <- copied{bytes: n, err: err}
 }
 
 // ofWrite reports whether err is of the writing end of a pump.
@@ -103,12 +114,12 @@ func upstreamToClient(client net.Conn, s *Session) copied {
 	if s.Prologue != nil {
 		n, err := s.Prologue()
 		if err != nil {
-			return copied{n, err}
+			return copied{bytes: n, err: err}
 		}
 		first = n
 	}
 	rest, err := pump(client, s.Upstream.Conn)
-	return copied{first + rest, err}
+	return copied{bytes: first + rest, err: err}
 }
 
 // pump copies from src to dst until one of them ends; the end of src is io.EOF.
@@ -146,11 +157,19 @@ func pump(dst io.Writer, src io.Reader) (n int64, err error) {
 	}
 }
 
+// maxLingering is how many refused clients of a Server are waited for at the same time.
+const maxLingering = 256
+
 // linger lets a refused client read why before its connection is closed: closing while something
 // that it sent lies unread makes the kernel reset the connection, and the client loses the reason.
-func linger(client net.Conn) {
-	endWrites(client)
-	_, _ = io.CopyN(io.Discard, client, largeBuffer)
+func (s *Server) linger(ctx context.Context, client *Client) {
+	defer s.lingering.Add(-1)
+	if s.lingering.Add(1) > maxLingering {
+		return
+	}
+	defer context.AfterFunc(ctx, func() { client.Close() })()
+	endWrites(client.Conn)
+	_, _ = io.CopyN(io.Discard, client.Conn, largeBuffer)
 }
 
 // endWrites tells client that nothing more will come, and gives it a moment to close its side.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Server serves the clients of one route. Its fields are set before the first Serve and not changed
@@ -15,12 +17,24 @@ import (
 type Server struct {
 	Engine   Engine
 	Upstream *Upstream
+	// Door says who may come in, and how.
+	Door Door
+	// Rates limit the connections that are taken in a second: those of the route, and those of all
+	// routes together.
+	Rates []*rate.Limiter
+	// QueueTimeout is how long a client waits for its turn under Rates; 0 is not at all.
+	QueueTimeout time.Duration
 	// HandshakeTimeout bounds everything up to the login, the client's part included; 0 means
 	// DefaultHandshakeTimeout. A session that is set up has no time limit.
 	HandshakeTimeout time.Duration
 	Log              *slog.Logger
+	// Counts is for reading only.
+	Counts Counts
 
-	lastConn atomic.Uint64
+	lastConn  atomic.Uint64
+	crowd     crowd
+	lingering atomic.Int64
+	failures  failureLog
 }
 
 // DefaultHandshakeTimeout leaves time for a role to be assumed and a slow network to be crossed, and
@@ -40,11 +54,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	log := s.Log.With("listener", ln.Addr().String())
 	var delay time.Duration
 	for {
-		client, err := ln.Accept()
+		s.crowd.makeRoom(ctx)
+		conn, err := ln.Accept()
 		switch {
 		case err == nil:
 			delay = 0
-			conns.Go(func() { s.serveConn(ctx, client, log) })
+			s.Counts.Accepted.Add(1)
+			seat := s.crowd.sit()
+			conns.Go(func() { s.serveConn(ctx, conn, seat, log) })
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):

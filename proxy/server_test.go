@@ -46,7 +46,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 	running.Wait()
 	stop()
-	if n := s.Upstream.conns.Load(); n != 0 || ended.count() != clients {
+	if n := s.Upstream.Conns[0].inUse(); n != 0 || ended.count() != clients {
 		t.Errorf("%d places are taken and %d sessions have ended, want 0 and %d", n, ended.count(), clients)
 	}
 	soon(t, "the end of all goroutines", func() bool { return ours() == "" })
@@ -84,7 +84,7 @@ type stuck struct {
 	began   chan struct{}
 }
 
-func (e stuck) Handshake(ctx context.Context, client net.Conn, _ *Upstream) (*Session, error) {
+func (e stuck) Handshake(ctx context.Context, client *Client, _ *Upstream) (*Session, error) {
 	defer close(e.began)
 	if e.refuses {
 		return nil, errTest
@@ -136,7 +136,7 @@ func TestSessionThatIsReadyTooLateIsEnded(t *testing.T) {
 	hearEnd(t, c)
 	c.Close()
 	stop()
-	if n := s.Upstream.conns.Load(); n != 0 || ended.count() != 1 {
+	if n := s.Upstream.Conns[0].inUse(); n != 0 || ended.count() != 1 {
 		t.Errorf("%d places are taken and %d sessions have ended, want 0 and 1", n, ended.count())
 	}
 	if !strings.Contains(log.String(), "set-up failed") || strings.Contains(log.String(), "session started") {
@@ -146,7 +146,7 @@ func TestSessionThatIsReadyTooLateIsEnded(t *testing.T) {
 
 type late struct{ joins }
 
-func (e late) Handshake(ctx context.Context, client net.Conn, up *Upstream) (*Session, error) {
+func (e late) Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error) {
 	session, err := e.joins.Handshake(ctx, client, up)
 	<-ctx.Done()
 	return session, err
@@ -248,7 +248,7 @@ func TestBackOffBeginsAnewAfterSuccess(t *testing.T) {
 // leaves is an Engine for clients that have left already.
 type leaves struct{}
 
-func (leaves) Handshake(context.Context, net.Conn, *Upstream) (*Session, error) { return nil, nil }
+func (leaves) Handshake(context.Context, *Client, *Upstream) (*Session, error) { return nil, nil }
 
 func TestEndOfContextEndsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestServerServesSeveralListeners(t *testing.T) {
 func TestLimitGivesPlacesBack(t *testing.T) {
 	const limit = 3
 	s := newServer(echo(t))
-	s.Upstream.MaxConns = limit
+	s.Upstream.Conns = []*Limit{{Max: limit, Name: "max_connections"}}
 	var refused atomic.Int64
 	s.Engine = observes{joins{}, func(err error) {
 		if stageOf(err) == StageLimit && Hint(err) != "" {
@@ -324,7 +324,7 @@ func TestLimitGivesPlacesBack(t *testing.T) {
 		for _, c := range clients {
 			c.Close()
 		}
-		soon(t, "free places", func() bool { return s.Upstream.conns.Load() == 0 })
+		soon(t, "free places", func() bool { return s.Upstream.Conns[0].inUse() == 0 })
 	}
 }
 
@@ -334,7 +334,7 @@ type observes struct {
 	failed func(error)
 }
 
-func (e observes) Handshake(ctx context.Context, client net.Conn, up *Upstream) (*Session, error) {
+func (e observes) Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error) {
 	session, err := e.Engine.Handshake(ctx, client, up)
 	if err != nil {
 		e.failed(err)

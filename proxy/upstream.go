@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,12 +24,16 @@ type Upstream struct {
 	Locate func(tokens.Credential) (Endpoint, error)
 	// Credentials are what is logged in with.
 	Credentials *tokens.Cache
-	// MaxConns limits the connections that are open at once; 0 is no limit.
-	MaxConns int
-	Log      *slog.Logger
+	// Conns limit the connections that are open at once, and Setups those of them that are being set
+	// up: those of the route, and those of all routes together.
+	Conns, Setups []*Limit
+	Log           *slog.Logger
 
-	conns atomic.Int64
+	refusal error // nil: what is asked for is done
 }
+
+// refusing is u for a client that may not come in: whatever it is asked for is refused with err.
+func (u *Upstream) refusing(err error) *Upstream { return &Upstream{Log: u.Log, refusal: err} }
 
 // An Endpoint is where a database is, and how it is known that it is the right one.
 type Endpoint struct {
@@ -73,7 +76,7 @@ func (c *UpstreamConn) Close() error {
 // Connect opens a connection to the database and logs in as user, as an Opening does that nobody has
 // dialled. An error is a *SetupError.
 func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
-	o, err := u.Begin()
+	o, err := u.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +84,28 @@ func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*Upst
 	return o.Login(ctx, user, login)
 }
 
-// Dial opens a bare connection to the database. The error is a *SetupError.
-func (u *Upstream) Dial(ctx context.Context, to Endpoint) (net.Conn, error) {
+// Errand opens a bare connection for something that is no session, such as a cancel request, and
+// closes it when do returns or ctx ends. It counts among the connections that are being set up.
+func (u *Upstream) Errand(ctx context.Context, to Endpoint, do func(net.Conn) error) error {
+	if u.refusal != nil {
+		return u.refusal
+	}
+	leave, err := enterAll(ctx, u.Setups)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	conn, err := u.dial(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	return do(conn)
+}
+
+// dial opens a bare connection to the database. The error is a *SetupError.
+func (u *Upstream) dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	if to.Tunnel != nil {
 		conn, err := to.Tunnel(ctx)
 		if err != nil {
@@ -101,21 +124,6 @@ func (u *Upstream) Dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	}
 	return fast(conn), nil
 }
-
-// acquire takes a place under the limit, which release gives back.
-func (u *Upstream) acquire() error {
-	if n := u.conns.Add(1); u.MaxConns > 0 && n > int64(u.MaxConns) {
-		u.release()
-		return &SetupError{
-			Stage:  StageLimit,
-			Err:    fmt.Errorf("too many connections: the route's limit is %d", u.MaxConns),
-			Advice: "close connections that are not needed, or raise max_connections on the route",
-		}
-	}
-	return nil
-}
-
-func (u *Upstream) release() { u.conns.Add(-1) }
 
 // keepAlive notices a peer that is gone without a word (a NAT that forgot, a host that died) within
 // a minute, and keeps a quiet session from being forgotten on the way.

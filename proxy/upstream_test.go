@@ -38,7 +38,7 @@ func newDoor(t *testing.T) *door {
 
 func newUpstream(addr string, source tokens.Source) *Upstream {
 	log := slog.New(slog.DiscardHandler)
-	return &Upstream{Endpoint: Endpoint{Addr: addr}, Credentials: &tokens.Cache{Source: source, Log: log}, Log: log}
+	return &Upstream{Endpoint: Endpoint{Addr: addr}, Credentials: &tokens.Cache{Source: source, Log: log}, Conns: []*Limit{{}}, Log: log}
 }
 
 func TestConnectTriesOtherCredentials(t *testing.T) {
@@ -70,7 +70,7 @@ func TestConnectTriesOtherCredentials(t *testing.T) {
 				source = same{&asked}
 			}
 			u := newUpstream(d.Addr().String(), source)
-			u.MaxConns = 1
+			u.Conns = []*Limit{{Max: 1, Name: "max_connections"}}
 			var used []string
 			var conns []net.Conn
 			conn, err := u.Connect(t.Context(), "app", func(_ context.Context, conn net.Conn, _ Endpoint, cred tokens.Credential) (net.Conn, error) {
@@ -94,15 +94,15 @@ func TestConnectTriesOtherCredentials(t *testing.T) {
 				}
 			}
 			if conn != nil {
-				if got := conn.Credential.Password.Reveal(); got != used[len(used)-1] {
-					t.Errorf("got credential %q, want the one that was accepted", got)
+				if got := conn.Credential; got.ID != "id "+used[len(used)-1] || !got.Password.Empty() {
+					t.Errorf("got credential %v, want the one that was accepted, without its password", got)
 				}
-				if n := u.conns.Load(); n != 1 {
+				if n := u.Conns[0].inUse(); n != 1 {
 					t.Errorf("%d places are taken, want 1", n)
 				}
 				conn.Close()
 			}
-			if n := u.conns.Load(); n != 0 {
+			if n := u.Conns[0].inUse(); n != 0 {
 				t.Errorf("%d places are taken after the end, want none", n)
 			}
 		})
@@ -164,7 +164,7 @@ func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
 			if stageOf(err) != row.stage || Final(err) != row.final || !strings.Contains(Hint(err), row.hint) {
 				t.Errorf("got stage %s, final %v, hint %q of %v, want %s, %v, %q", stageOf(err), Final(err), Hint(err), err, row.stage, row.final, row.hint)
 			}
-			if n := u.conns.Load(); n != 0 {
+			if n := u.Conns[0].inUse(); n != 0 {
 				t.Errorf("%d places are taken, want none", n)
 			}
 		})
@@ -175,7 +175,7 @@ func TestLimitIsCheckedBeforeAnythingElse(t *testing.T) {
 	d := newDoor(t)
 	var asked counter
 	u := newUpstream(d.Addr().String(), numbered{&asked})
-	u.MaxConns = 2
+	u.Conns = []*Limit{{Max: 2, Name: "max_connections"}}
 	login := func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
 		return conn, nil
 	}

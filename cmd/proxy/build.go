@@ -35,7 +35,10 @@ func build(r *config.Route, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
-	upstream := &proxy.Upstream{Credentials: credentials, MaxConns: r.MaxConnections, Log: log}
+	upstream := &proxy.Upstream{Credentials: credentials, Log: log}
+	if r.MaxConnections > 0 {
+		upstream.Conns = append(upstream.Conns, &proxy.Limit{Name: "max_connections", Max: r.MaxConnections})
+	}
 	way := &way{route: r, protocol: protocol, log: log}
 	switch {
 	case connector != nil:

@@ -101,7 +101,7 @@ func TestRouteBecomesServer(t *testing.T) {
 	s, log := builds(t, "postgres://app@"+rdsHost+":6543/orders?dial=127.0.0.1:15432&max_connections=7&connect_timeout=9&sslnegotiation=direct&name=main&auth=env:PW&require_auth=scram-sha-256")
 	server := s.server
 	engine := server.Engine.(*postgres.Engine)
-	if server.Upstream.Endpoint.Addr != "127.0.0.1:15432" || server.Upstream.MaxConns != 7 || server.HandshakeTimeout != 9*time.Second {
+	if server.Upstream.Endpoint.Addr != "127.0.0.1:15432" || server.Upstream.Conns[0].Max != 7 || server.HandshakeTimeout != 9*time.Second {
 		t.Errorf("got upstream %+v and time limit %v", server.Upstream, server.HandshakeTimeout)
 	}
 	if engine.User != "app" || engine.Database != "orders" || !engine.Direct {

@@ -200,7 +200,7 @@ func TestCredentialThatCannotBeHadIsNotDialledFor(t *testing.T) {
 
 func TestTooManyConnections(t *testing.T) {
 	db := newGoodDatabase(t)
-	r := serve(t, &Engine{User: "app"}, db.addr, &source{passwords: []string{secret}}, func(s *proxy.Server) { s.Upstream.MaxConns = 1 })
+	r := serve(t, &Engine{User: "app"}, db.addr, &source{passwords: []string{secret}}, func(s *proxy.Server) { s.Upstream.Conns = []*proxy.Limit{{Max: 1, Name: "max_connections"}} })
 	first, _ := dial(t, r.addr)
 	if got := first.logIn("app"); got.kind() != okHeader {
 		t.Fatalf("got %q", got)

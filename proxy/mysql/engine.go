@@ -30,14 +30,15 @@ var _ proxy.Engine = (*Engine)(nil)
 // takes none from there any more (max_connect_errors). So it is not dialled for clients that don't
 // stay, nor before there is a credential where the route knows for whom, and from then on the login
 // is brought to an end whatever becomes of the client.
-func (e *Engine) Handshake(ctx context.Context, client net.Conn, up *proxy.Upstream) (*proxy.Session, error) {
+func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.Upstream) (*proxy.Session, error) {
 	if stays, err := awaitSilence(ctx, client); err != nil || !stays {
 		if err != nil {
 			tell(client, earlyErrorPacket(err))
 		}
 		return nil, err
 	}
-	opening, err := up.Begin()
+	client.Spoke() // as far as it can; from here on, it is counted with those that are being set up
+	opening, err := up.Begin(ctx)
 	if err != nil {
 		tell(client, earlyErrorPacket(err))
 		return nil, err

@@ -24,7 +24,7 @@ const replyTime = 8 * time.Second
 // A handshake is one client's way to a session.
 type handshake struct {
 	engine  *Engine
-	client  net.Conn
+	client  *proxy.Client
 	up      *proxy.Upstream
 	opening *proxy.Opening
 

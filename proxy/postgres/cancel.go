@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"dbvalet/proxy"
@@ -57,20 +58,20 @@ func (e *Engine) cancel(ctx context.Context, up *proxy.Upstream, request cancelR
 		up.Log.Info("cancel request with an unknown key ignored")
 		return nil
 	}
-	bare, err := up.Dial(ctx, to)
+	err := up.Errand(ctx, to, func(bare net.Conn) error {
+		conn, err := e.startTLS(ctx, bare, to)
+		if err != nil {
+			return err
+		}
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		// The server says nothing, and closes when the signal is on its way.
+		_, _ = io.ReadFull(conn, make([]byte, 1))
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("forward a cancel request: %w", err)
 	}
-	defer bare.Close()
-	defer context.AfterFunc(ctx, func() { bare.Close() })()
-	conn, err := e.startTLS(ctx, bare, to)
-	if err != nil {
-		return fmt.Errorf("forward a cancel request: %w", err)
-	}
-	if _, err := conn.Write(request); err != nil {
-		return fmt.Errorf("forward a cancel request: %w", err)
-	}
-	// The server says nothing, and closes when the signal is on its way.
-	_, _ = io.ReadFull(conn, make([]byte, 1))
 	return nil
 }

@@ -30,11 +30,12 @@ type Engine struct {
 var _ proxy.Engine = (*Engine)(nil)
 
 // Handshake implements proxy.Engine.
-func (e *Engine) Handshake(ctx context.Context, client net.Conn, up *proxy.Upstream) (*proxy.Session, error) {
+func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.Upstream) (*proxy.Session, error) {
 	first, err := readStartup(client)
 	if err != nil {
-		return nil, refuseStartup(client, err)
+		return nil, refuseStartup(ctx, client, err)
 	}
+	client.Spoke()
 	if request, ok := first.(cancelRequest); ok {
 		return nil, e.cancel(ctx, up, request)
 	}
@@ -47,7 +48,10 @@ func (e *Engine) Handshake(ctx context.Context, client net.Conn, up *proxy.Upstr
 }
 
 // open logs in to the database on behalf of a client that wants a session.
-func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, start *startupMessage) (*proxy.Session, error) {
+func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstream, start *startupMessage) (*proxy.Session, error) {
+	if err := client.Refusal(); err != nil {
+		return nil, err
+	}
 	user := e.User
 	if user == "" {
 		user = start.get("user")
@@ -79,7 +83,7 @@ func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, 
 	}
 
 	forget := func() {}
-	passOn := &prologue{client: client, upstream: conn.Conn, first: done.passOn, gotKey: func(key string) {
+	passOn := &prologue{client: client.Conn, upstream: conn.Conn, first: done.passOn, gotKey: func(key string) {
 		forget() // a server that sends a second key means that one
 		to := conn.Endpoint
 		to.Addr = conn.RemoteAddr().String()
@@ -99,9 +103,13 @@ func (e *Engine) open(ctx context.Context, client net.Conn, up *proxy.Upstream, 
 
 // refuseStartup tells client what was wrong with its first words, where it has some understanding of
 // ours, and returns the error for the log, which is nil if nothing was wrong.
-func refuseStartup(client net.Conn, err error) error {
-	if err == io.EOF {
+func refuseStartup(ctx context.Context, client net.Conn, err error) error {
+	switch e, ok := errors.AsType[*proxy.SetupError](context.Cause(ctx)); {
+	case err == io.EOF:
 		return nil // a probe of the port
+	case ok: // the client has to make room
+		tell(client, e)
+		return e
 	}
 	if _, ok := errors.AsType[coded](err); ok {
 		tell(client, err)

@@ -60,9 +60,9 @@ func TestOurErrorsTellClientWhatToDo(t *testing.T) {
 				v.upstream.Credentials = &tokens.Cache{Source: hanging{}}
 				v.server.HandshakeTimeout = 50 * time.Millisecond
 			}},
-		{"too many connections", tooManyConnections, "limit", "limit is 1", "max_connections",
+		{"too many connections", tooManyConnections, "limit", "max_connections is 1", "max_connections",
 			func(t *testing.T, v *valet) {
-				v.upstream.MaxConns = 1
+				v.upstream.Conns = []*proxy.Limit{{Max: 1, Name: "max_connections"}}
 				first := newValet(t, "") // another door to the same route
 				first.server.Upstream = v.upstream
 				first.serve(t).dial(t).login()

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -38,7 +39,7 @@ func FuzzReadStartup(f *testing.F) {
 		conn := newTape(in)
 		first, err := readStartup(conn)
 		if err != nil {
-			if err := refuseStartup(conn, err); err == nil && conn.out.Len() > 2 {
+			if err := refuseStartup(context.Background(), conn, err); err == nil && conn.out.Len() > 2 {
 				t.Errorf("a client that was told %q is no failure", conn.out.Bytes())
 			}
 			return
