@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -32,8 +33,26 @@ type Route struct {
 	TLSServerName  string        // tls_server_name=; empty: the host
 	SSLNegotiation string        // sslnegotiation=, postgres or direct; empty: postgres; not for MySQL
 	RequireAuth    string        // require_auth=; empty: what suits the credential
-	MaxConnections int           // max_connections=; 0: no limit
 	ConnectTimeout time.Duration // connect_timeout=; 0: the default
+
+	// Who may come in, and to what.
+	Allow         string      // allow=, processes of this machine; empty: self
+	AllowRemote   []string    // allow_remote=, networks of other machines; nil: none
+	SocketMode    fs.FileMode // socket_mode=, of unix sockets; 0: the default
+	SocketOwner   string      // socket_owner=, a name or a number; empty: who runs dbvalet
+	SocketGroup   string      // socket_group=, a name or a number
+	LocalPassword string      // local_password=, auto or where it is kept; empty: there is none
+	LocalTLS      string      // local_tls=, auto or a file with a certificate; empty: there is none
+	LocalTLSKey   string      // local_tls_key=, a file; empty: the one of LocalTLS
+	LocalClientCA string      // local_client_ca=, a file; clients must have certificates then
+	Users         []string    // users=, that clients may name; nil: any
+	Databases     []string    // databases=, that clients may open; nil: any
+
+	// How many at once. 0 is the default.
+	MaxConnections int           // max_connections=; 0: no limit
+	MaxHandshakes  int           // max_handshakes=, connections that are being set up
+	AcceptRate     int           // accept_rate=, connections in a second; 0: no limit
+	QueueTimeout   time.Duration // queue_timeout=, how long clients wait for a place
 
 	TokenReuse      string        // token_reuse=, always or never; empty: always
 	RotationTimeout time.Duration // rotation_timeout=; 0: the default
@@ -124,7 +143,21 @@ var options = []option{
 	text("tls_server_name", func(r *Route) *string { return &r.TLSServerName }),
 	text("sslnegotiation", func(r *Route) *string { return &r.SSLNegotiation }),
 	text("require_auth", func(r *Route) *string { return &r.RequireAuth }),
-	{"max_connections", setMaxConnections},
+	text("allow", func(r *Route) *string { return &r.Allow }),
+	list("allow_remote", func(r *Route) *[]string { return &r.AllowRemote }),
+	{"socket_mode", setSocketMode},
+	text("socket_owner", func(r *Route) *string { return &r.SocketOwner }),
+	text("socket_group", func(r *Route) *string { return &r.SocketGroup }),
+	text("local_password", func(r *Route) *string { return &r.LocalPassword }),
+	text("local_tls", func(r *Route) *string { return &r.LocalTLS }),
+	text("local_tls_key", func(r *Route) *string { return &r.LocalTLSKey }),
+	text("local_client_ca", func(r *Route) *string { return &r.LocalClientCA }),
+	list("users", func(r *Route) *[]string { return &r.Users }),
+	list("databases", func(r *Route) *[]string { return &r.Databases }),
+	number("max_connections", func(r *Route) *int { return &r.MaxConnections }),
+	number("max_handshakes", func(r *Route) *int { return &r.MaxHandshakes }),
+	number("accept_rate", func(r *Route) *int { return &r.AcceptRate }),
+	duration("queue_timeout", func(r *Route) *time.Duration { return &r.QueueTimeout }),
 	duration("connect_timeout", func(r *Route) *time.Duration { return &r.ConnectTimeout }),
 	text("token_reuse", func(r *Route) *string { return &r.TokenReuse }),
 	duration("rotation_timeout", func(r *Route) *time.Duration { return &r.RotationTimeout }),
@@ -143,13 +176,29 @@ var options = []option{
 	text("client_id", func(r *Route) *string { return &r.ClientID }),
 }
 
-func setMaxConnections(r *Route, value string) (err error) {
-	if r.MaxConnections != 0 {
-		return givenTwice("max_connections")
+// number is an option that counts, from 1.
+func number(key string, where func(r *Route) *int) option {
+	return option{key, func(r *Route, value string) (err error) {
+		field := where(r)
+		if *field != 0 {
+			return givenTwice(key)
+		}
+		if *field, err = strconv.Atoi(value); err != nil || *field < 1 {
+			return fmt.Errorf("%s=%q is not a number from 1", key, value)
+		}
+		return nil
+	}}
+}
+
+func setSocketMode(r *Route, value string) error {
+	if r.SocketMode != 0 {
+		return givenTwice("socket_mode")
 	}
-	if r.MaxConnections, err = strconv.Atoi(value); err != nil || r.MaxConnections < 1 {
-		return fmt.Errorf("max_connections=%q is not a number from 1", value)
+	mode, err := strconv.ParseUint(value, 8, 32)
+	if err != nil || mode == 0 || mode > 0o777 {
+		return fmt.Errorf("socket_mode=%q is not a mode such as 0660", value)
 	}
+	r.SocketMode = fs.FileMode(mode)
 	return nil
 }
 
@@ -225,6 +274,9 @@ func ParseRoute(arg string) (*Route, error) {
 	}
 	if err := r.setOptions(u.RawQuery); err != nil {
 		return nil, err
+	}
+	if r.User != "" && r.Users != nil {
+		return fail(r.where(), "leave one of them out: users= is for routes where clients choose", "the route has a user, and users= as well")
 	}
 	if r.Host == "" && !r.HasSecret() && r.Instance == "" {
 		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")

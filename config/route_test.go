@@ -96,6 +96,16 @@ func TestRouteIsRead(t *testing.T) {
 		{"postgres://db.example.com?auth=azure-entra&cloud=china&tenant=t&client_id=c", func(r *Route) {
 			r.Auth, r.Cloud, r.Tenant, r.ClientID = "azure-entra", "china", "t", "c"
 		}},
+		{"postgres://db.example.com?allow=alice,group:dev&allow_remote=10.0.0.0/8,fd00::/8&local_password=auto&local_tls=/c&local_tls_key=/k&local_client_ca=/a" +
+			"&users=a,b&databases=x,y&max_handshakes=3&accept_rate=5&queue_timeout=250ms", func(r *Route) {
+			r.Allow, r.AllowRemote, r.LocalPassword = "alice,group:dev", []string{"10.0.0.0/8", "fd00::/8"}, "auto"
+			r.LocalTLS, r.LocalTLSKey, r.LocalClientCA = "/c", "/k", "/a"
+			r.Users, r.Databases = []string{"a", "b"}, []string{"x", "y"}
+			r.MaxHandshakes, r.AcceptRate, r.QueueTimeout = 3, 5, 250*time.Millisecond
+		}},
+		{"postgres://db.example.com?listen=/run/db&socket_mode=0660&socket_owner=app&socket_group=1000", func(r *Route) {
+			r.Listen, r.SocketMode, r.SocketOwner, r.SocketGroup = []string{"/run/db"}, 0o660, "app", "1000"
+		}},
 		{"postgres://?auth=awssecretsmanager://prod/db-pass?region=us-east-1%26path=a.b", func(r *Route) {
 			r.Name, r.Host, r.Auth = "db-pass", "", "awssecretsmanager://prod/db-pass?region=us-east-1&path=a.b"
 		}},
@@ -127,7 +137,10 @@ func TestRouteIsRead(t *testing.T) {
 }
 
 func TestEveryOptionSetsAField(t *testing.T) {
-	values := map[string]string{"max_connections": "7", "connect_timeout": "7", "rotation_timeout": "7"}
+	values := map[string]string{
+		"max_connections": "7", "max_handshakes": "7", "accept_rate": "7", "queue_timeout": "7",
+		"connect_timeout": "7", "rotation_timeout": "7", "socket_mode": "0660",
+	}
 	for _, o := range options {
 		value := values[o.key]
 		if value == "" {
@@ -146,7 +159,8 @@ func TestOptionsAreGivenOnce(t *testing.T) {
 		"tls=require&tls=verify-full", "tls=verify-full&tls=verify-full", "sslmode=require&tls=verify-full", "tls=verify-full&sslmode=require",
 		"ca=/a&ca=/b", "ca=/a&sslrootcert=/b", "sslrootcert=/a&ca=/a", "tls_server_name=a&tls_server_name=b",
 		"sslnegotiation=direct&sslnegotiation=postgres", "require_auth=md5&require_auth=none",
-		"max_connections=1&max_connections=2", "connect_timeout=1&connect_timeout=2",
+		"max_connections=1&max_connections=2", "accept_rate=1&accept_rate=1", "socket_mode=0660&socket_mode=0600",
+		"users=a&users=b", "allow=any&allow=self", "connect_timeout=1&connect_timeout=2",
 	} {
 		e := refuses(t, "postgres://db.example.com?"+pair)
 		_, second, _ := strings.Cut(pair, "&")
@@ -171,6 +185,10 @@ func TestBadRouteIsRefused(t *testing.T) {
 		{"password and @ in the database", "postgres://db.example.com:5432/a@b", "a password", "auth=file:PATH"},
 		{"port 65536", "postgres://db.example.com:65536", "the port", "65535"},
 		{"another database", "oracle://db.example.com", `unknown protocol "oracle"`, "postgres://"},
+		{"user and users", "postgres://app@db.example.com?users=a,b", "a user, and users=", "leave one"},
+		{"socket mode in words", "postgres://db.example.com?socket_mode=rw", "0660", ""},
+		{"socket mode with more than permissions", "postgres://db.example.com?socket_mode=4755", "0660", ""},
+		{"no user between commas", "postgres://db.example.com?users=a,,b", "an empty value", ""},
 		{"http", "http://db.example.com", `unknown protocol "http"`, "postgres://"},
 		{"no host", "postgres:///orders", "no host", "dial="},
 		{"colon in the host", "postgres://db:example:", "a colon in the host", "[2001:db8::1]"},

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -11,6 +12,9 @@ import (
 // A Door is what a route asks of its clients. The zero value asks for nothing that a client has to
 // show.
 type Door struct {
+	// Remote are the networks of other machines that may connect; nil: none. Who comes from there has
+	// to show a password or a certificate, which is the caller's to see to.
+	Remote []netip.Prefix
 	// TLS is how clients that ask for it are answered; nil: there is none on this side.
 	TLS *tls.Config
 	// TLSRequired turns away clients that don't ask.

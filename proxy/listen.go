@@ -1,14 +1,17 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ListenError says why there is no listener, and what to do about it.
@@ -24,67 +27,108 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // Hint returns the next step.
 func (e *ListenError) Hint() string { return e.Advice }
 
-// Listen opens the listeners that addr stands for:
-//
-//	127.0.0.1:5432, [::1]:5432   one; port 0 takes a free one
-//	localhost:5432               both of these, or the one that the machine has
-//	/run/db                      a unix socket in this directory, with the name that clients of the
-//	                             protocol look for, socketName
-//	/run/db/x.sock               a unix socket of this name
-//
-// There is no password on this side, so nothing but the machine itself is listened to. The error is
-// a *ListenError.
-func Listen(addr, socketName string) ([]net.Listener, error) {
-	if filepath.IsAbs(addr) {
-		path := addr
-		if !isSocketPath(addr) {
-			path = filepath.Join(addr, socketName)
+// ListenOptions say where to listen.
+type ListenOptions struct {
+	// Addr is one of
+	//
+	//	127.0.0.1:5432, [::1]:5432   one; port 0 takes a free one
+	//	localhost:5432               both of these, or the one that the machine has
+	//	NAME:5432                    the addresses of another name, all of which are loopback ones
+	//	/run/db                      a unix socket in this directory, called SocketName
+	//	/run/db/x.sock               a unix socket of this name
+	Addr string
+	// SocketName is what clients of the protocol look for in a directory.
+	SocketName string
+	// Remote allows addresses that other machines can reach.
+	Remote bool
+	// SocketMode is a unix socket's; 0 is 0600. Who may connect to it must be able to write to it.
+	SocketMode fs.FileMode
+	// SocketOwner and SocketGroup are a unix socket's, names or numbers; empty is who runs this program.
+	SocketOwner, SocketGroup string
+}
+
+// Listen opens the listeners that o stands for. What decides is the address that is bound, and not how
+// it is written. The error is a *ListenError.
+func Listen(o ListenOptions) ([]net.Listener, error) {
+	if filepath.IsAbs(o.Addr) {
+		path := o.Addr
+		if !isSocketPath(path) {
+			path = filepath.Join(path, o.SocketName)
 		}
-		ln, err := listenUnix(path)
+		ln, err := listenUnix(path, o)
 		if err != nil {
 			return nil, err
 		}
 		return []net.Listener{ln}, nil
 	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, &ListenError{addr, err, "write an address like 127.0.0.1:5432, or the absolute path of a directory for a unix socket"}
+	if strings.HasPrefix(o.Addr, "@") {
+		return nil, &ListenError{o.Addr, errors.New("an abstract socket has no permissions"), "write the absolute path of a directory"}
 	}
+	host, port, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return nil, &ListenError{o.Addr, err, "write an address like 127.0.0.1:5432, or the absolute path of a directory for a unix socket"}
+	}
+	addrs, err := resolve(host)
+	if err != nil {
+		return nil, &ListenError{o.Addr, err, "write an address like 127.0.0.1:5432"}
+	}
+	if !o.Remote && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+		return nil, &ListenError{o.Addr, errors.New("not an address of this machine alone"),
+			"there is no password on this side: listen on 127.0.0.1, [::1], localhost or a unix socket; or let other machines in, with allow_remote=NETWORK, and local_password= or local_client_ca="}
+	}
+	return listenAll(addrs, port)
+}
+
+// resolve returns the addresses that host stands for. No name server is asked about localhost (RFC
+// 6761, section 6.3).
+func resolve(host string) ([]netip.Addr, error) {
 	if host == "localhost" {
-		return listenLocalhost(port)
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, &ListenError{addr, errors.New("not an address of this machine alone"),
-			"there is no password on this side: listen on 127.0.0.1, [::1], localhost or a unix socket"}
+	if host == "" {
+		return []netip.Addr{netip.IPv6Unspecified()}, nil // and those of IPv4
 	}
-	ln, err := listenTCP(addr)
-	if err != nil {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr.Unmap()}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs, err
+}
+
+// resolveTime is how long the name of an address to listen on may take.
+const resolveTime = 5 * time.Second
+
+// listenAll listens on the same port of addrs. A machine may lack one family of several, as many
+// containers do.
+func listenAll(addrs []netip.Addr, port string) (listeners []net.Listener, err error) {
+	for _, addr := range addrs {
+		var ln net.Listener
+		ln, err = listenTCP(net.JoinHostPort(addr.String(), port))
+		switch {
+		case err == nil:
+			listeners = append(listeners, ln)
+			_, port, _ = net.SplitHostPort(ln.Addr().String())
+		case len(addrs) == 1 || !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT):
+			for _, ln := range listeners {
+				ln.Close()
+			}
+			return nil, err
+		}
+	}
+	if len(listeners) == 0 {
 		return nil, err
 	}
-	return []net.Listener{ln}, nil
+	return listeners, nil
 }
 
 // isSocketPath tells the path of a socket from the path of a directory for one.
 func isSocketPath(path string) bool {
 	return strings.HasPrefix(filepath.Base(path), ".s.") || strings.HasSuffix(path, ".sock")
-}
-
-// listenLocalhost listens on the same port of both families.
-func listenLocalhost(port string) ([]net.Listener, error) {
-	v4, err := listenTCP(net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		return nil, err
-	}
-	_, port, _ = net.SplitHostPort(v4.Addr().String())
-	v6, err := listenTCP(net.JoinHostPort("::1", port))
-	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
-		return []net.Listener{v4}, nil // a machine without IPv6, as many containers are
-	}
-	if err != nil {
-		v4.Close()
-		return nil, err
-	}
-	return []net.Listener{v4, v6}, nil
 }
 
 func listenTCP(addr string) (net.Listener, error) {
@@ -100,62 +144,4 @@ func listenTCP(addr string) (net.Listener, error) {
 		advice = "ports below 1024 need a privilege; choose a higher one in listen="
 	}
 	return nil, &ListenError{addr, dialCause(err), advice}
-}
-
-// listenUnix listens on a socket that only the own user can connect to.
-func listenUnix(path string) (net.Listener, error) {
-	fail := func(err error, advice string) (net.Listener, error) {
-		return nil, &ListenError{path, err, advice}
-	}
-	if len(path) > maxSocketPath {
-		return fail(fmt.Errorf("the path has %d bytes, and a socket's has at most %d", len(path), maxSocketPath), "choose a shorter directory in listen=")
-	}
-	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fail(err, "make the directory, or choose another in listen=")
-	}
-	switch info, err := os.Stat(dir); {
-	case err != nil:
-		return fail(err, "make the directory, or choose another in listen=")
-	case !info.IsDir():
-		return fail(errors.New(dir+" is not a directory"), "choose a directory in listen=")
-	case info.Mode().Perm()&0o022 != 0:
-		return fail(fmt.Errorf("others may write to %s (%v), and so replace the socket", dir, info.Mode()),
-			"choose a directory of your own in listen=, with mode 0700 or 0755")
-	}
-	if err := removeStale(path); err != nil {
-		return fail(err, "another dbvalet, or a database, serves there; stop it, or choose another directory in listen=")
-	}
-	ln, err := listenPrivately(path)
-	if err != nil {
-		return fail(dialCause(err), "check that the directory can be written to and that its file system has room")
-	}
-	return ln, nil
-}
-
-// maxSocketPath is the longest path of a socket, in bytes: sun_path of Linux less its final zero.
-const maxSocketPath = 107
-
-// removeStale removes a socket that nobody listens on any more, such as one left by a program that
-// was killed.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return errors.New("there is something else of this name")
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-		return errors.New("somebody listens there already")
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
 }

@@ -3,7 +3,9 @@
 package proxy
 
 import (
+	"io/fs"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -14,4 +16,10 @@ func listenPrivately(path string) (net.Listener, error) {
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
 	return net.Listen("unix", path)
+}
+
+// ofSomebodyElse reports whether a directory belongs to neither root nor the own user.
+func ofSomebodyElse(dir fs.FileInfo) bool {
+	stat, ok := dir.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -166,5 +167,53 @@ func TestSocketDirectoryMustBeOne(t *testing.T) {
 	}
 	for _, path := range []string{file, filepath.Join(file, "x.sock"), filepath.Join(dir, "a", "b")} {
 		_ = refusesToListen(t, path)
+	}
+}
+
+func TestUnixSocketIsOpenToWhomItIsMeantFor(t *testing.T) {
+	socket := filepath.Join(privateDir(t), "new", "x.sock")
+	own := strconv.Itoa(os.Getgid())
+	listeners, err := Listen(ListenOptions{Addr: socket, SocketMode: 0o660, SocketOwner: strconv.Itoa(os.Getuid()), SocketGroup: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listeners[0].Close()
+	info, err := os.Stat(socket)
+	if err != nil || info.Mode() != os.ModeSocket|0o660 || int(info.Sys().(*syscall.Stat_t).Gid) != os.Getgid() {
+		t.Errorf("got mode %v, %v, want that of a socket with 0660 and group %s", info.Mode(), err, own)
+	}
+	if info, err := os.Stat(filepath.Dir(socket)); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("got mode %v, %v of the directory, want one that others may enter", info.Mode(), err)
+	}
+}
+
+func TestUnixSocketNeedsOwnersThatThereAre(t *testing.T) {
+	dir := privateDir(t)
+	for _, o := range []ListenOptions{{SocketOwner: "no-such-user"}, {SocketGroup: "no-such-group"}, {SocketOwner: "-1"}} {
+		o.Addr, o.SocketName = dir, socketName
+		listeners, err := Listen(o)
+		if err == nil {
+			listeners[0].Close()
+		}
+		if e, ok := errors.AsType[*ListenError](err); !ok || !strings.Contains(e.Hint(), "socket_owner=") {
+			t.Errorf("%+v: got %v, want what to correct", o, err)
+		}
+	}
+	if found, _ := os.ReadDir(dir); len(found) != 0 {
+		t.Errorf("got %v in the directory, want nothing", found)
+	}
+}
+
+// Who owns a directory may replace what is in it, whatever its mode.
+func TestUnixSocketRefusesForeignDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a directory of somebody else's")
+	}
+	dir := privateDir(t)
+	if err := os.Chown(dir, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if e := refusesToListen(t, dir); !strings.Contains(e.Error(), "belongs to another user") {
+		t.Errorf("got %v, want the reason", e)
 	}
 }

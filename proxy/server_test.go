@@ -343,7 +343,7 @@ func (e observes) Handshake(ctx context.Context, client *Client, up *Upstream) (
 }
 
 func TestClientOnUnixSocketIsServed(t *testing.T) {
-	listeners, err := Listen(privateDir(t), ".s.PGSQL.5432")
+	listeners, err := Listen(ListenOptions{Addr: privateDir(t), SocketName: ".s.PGSQL.5432"})
 	if err != nil {
 		t.Fatal(err)
 	}

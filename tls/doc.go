@@ -44,8 +44,11 @@
 // take it for anything, instead of in a buffer from which it would be read as if it had come
 // encrypted (CVE-2021-23214, CVE-2021-23222).
 //
-// There are no client certificates, no revocation lists, and no pinning other than ca=FILE with the
-// server's own certificate. The CA file is read once, by New.
+// Local clients that ask for TLS are answered as NewLocal says, in local.go. Nothing of that concerns
+// the database.
+//
+// Toward the database there are no client certificates, no revocation lists, and no pinning other
+// than ca=FILE with the server's own certificate. The CA file is read once, by New.
 //
 //   - https://www.postgresql.org/docs/current/libpq-ssl.html
 //   - https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL

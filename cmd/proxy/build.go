@@ -15,7 +15,7 @@ import (
 
 // build puts the parts together that serve r. It is the only place that knows the names of all
 // protocols and sources.
-func build(r *config.Route, log *slog.Logger) (*service, error) {
+func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	if err := inferAuth(r); err != nil {
 		return nil, err
 	}
@@ -35,10 +35,11 @@ func build(r *config.Route, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
-	upstream := &proxy.Upstream{Credentials: credentials, Log: log}
-	if r.MaxConnections > 0 {
-		upstream.Conns = append(upstream.Conns, &proxy.Limit{Name: "max_connections", Max: r.MaxConnections})
+	door, err := newDoor(r, protocol)
+	if err != nil {
+		return fail(err)
 	}
+	upstream := &proxy.Upstream{Credentials: credentials, Log: log}
 	way := &way{route: r, protocol: protocol, log: log}
 	switch {
 	case connector != nil:
@@ -54,12 +55,9 @@ func build(r *config.Route, log *slog.Logger) (*service, error) {
 		return fail(err)
 	}
 	way.warn()
-	return &service{route: r, protocol: protocol, security: way.security(), server: &proxy.Server{
-		Engine:           protocol.engine,
-		Upstream:         upstream,
-		HandshakeTimeout: r.ConnectTimeout,
-		Log:              log,
-	}}, nil
+	server := &proxy.Server{Engine: protocol.engine, Upstream: upstream, Door: door, Log: log}
+	limit(server, r, all)
+	return &service{route: r, protocol: protocol, security: way.security(), server: server}, nil
 }
 
 // A protocol is what a route's scheme decides.

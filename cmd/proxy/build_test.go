@@ -31,7 +31,7 @@ func builds(t *testing.T, arg string) (s *service, log string) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	s, err = build(route, slog.New(slog.NewTextHandler(&out, nil)))
+	s, err = build(route, newOverall(0, 0, 0), slog.New(slog.NewTextHandler(&out, nil)))
 	if err != nil {
 		t.Fatalf("build %s: %v", arg, err)
 	}
@@ -172,7 +172,7 @@ func TestBuildErrorsNameTheRouteOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = build(route, slog.New(slog.DiscardHandler))
+		_, err = build(route, newOverall(0, 0, 0), slog.New(slog.DiscardHandler))
 		e, ok := errors.AsType[*config.Error](err)
 		if !ok || strings.Count(err.Error(), "route ") != 1 || !strings.HasPrefix(err.Error(), "route main: ") {
 			t.Errorf("%s: got %v, want a *config.Error that names the route once", query, e)

@@ -57,7 +57,23 @@ Options of a route (quote the URL: the shell knows & and ?):
   sslnegotiation=direct   TLS from the first byte (PostgreSQL 17 and later)
   require_auth=METHODS    how the database may ask for the credential, as in libpq;
                           for MySQL, password or names of plugins
+  allow=self              which processes of this machine may connect: self (the own
+                          user, and root), pod (the same network namespace), any,
+                          or users, uids, group:NAME and self between commas
+  allow_remote=NETWORKS   other machines that may, such as 172.17.0.0/16; only with
+                          a local_password= or local_client_ca=
+  socket_mode=0600 socket_owner= socket_group=           of unix sockets
+  local_password=auto     clients need the password that is kept in a file of its
+                          own; or file:PATH, or env:NAME
+  local_tls=auto          TLS for clients that insist on it, with a certificate made
+                          at the start; or FILE, with local_tls_key=FILE
+  local_client_ca=FILE    clients need TLS and a certificate of this CA
+  users=LIST databases=LIST
+                          what clients may name, where the route leaves it to them
   max_connections=N       at most so many at once
+  max_handshakes=64       that are being set up at once
+  accept_rate=N           at most so many in a second
+  queue_timeout=10        seconds for which clients wait for a place
   connect_timeout=30      seconds, for the whole set-up of a connection
   name=NAME               in the log; default: the first label of the host`
 
@@ -70,6 +86,7 @@ const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws
 // newCommand returns the command line.
 func newCommand() *cobra.Command {
 	var logLevel, logFormat string
+	var o options
 	cmd := &cobra.Command{
 		Use:           "dbvalet [flags] ROUTE...",
 		Short:         "Connect to databases without a password",
@@ -87,11 +104,14 @@ func newCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usageError{errNoRoute}
 			}
-			return serve(cmd.Context(), args, d)
+			return serve(cmd.Context(), args, o, d)
 		},
 	}
 	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+	cmd.Flags().IntVar(&o.maxConnections, "max-connections", 0, "of all routes together; 0: no limit")
+	cmd.Flags().IntVar(&o.maxHandshakes, "max-handshakes", 0, "that are being set up, of all routes together; 0: no limit")
+	cmd.Flags().IntVar(&o.acceptRate, "accept-rate", 0, "connections in a second, of all routes together; 0: no limit")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd

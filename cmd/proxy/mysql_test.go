@@ -33,7 +33,7 @@ func TestMySQLRoutes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := build(r, slog.New(slog.DiscardHandler))
+			s, err := build(r, newOverall(0, 0, 0), slog.New(slog.DiscardHandler))
 			if row.addr == nil {
 				if err == nil || !strings.Contains(err.Error(), row.want) {
 					t.Errorf("got %v, want %q", err, row.want)

@@ -21,9 +21,14 @@ type service struct {
 	listeners []net.Listener
 }
 
+// options are the flags that concern all routes.
+type options struct {
+	maxConnections, maxHandshakes, acceptRate int // 0: no limit
+}
+
 // serve serves the routes until ctx ends, and returns when every session is closed.
-func serve(ctx context.Context, args []string, d display) error {
-	services, err := buildAll(args, d.log)
+func serve(ctx context.Context, args []string, o options, d display) error {
+	services, err := buildAll(args, newOverall(o.maxConnections, o.maxHandshakes, o.acceptRate), d.log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -64,7 +69,7 @@ func serve(ctx context.Context, args []string, d display) error {
 
 // buildAll reads all arguments before anything is started, so that a mistake in the last one leaves
 // nothing half done.
-func buildAll(args []string, log *slog.Logger) ([]*service, error) {
+func buildAll(args []string, all *overall, log *slog.Logger) ([]*service, error) {
 	var services []*service
 	for _, arg := range args {
 		route, err := config.ParseRoute(arg)
@@ -74,7 +79,7 @@ func buildAll(args []string, log *slog.Logger) ([]*service, error) {
 		if slices.ContainsFunc(services, func(s *service) bool { return s.route.Name == route.Name }) {
 			return nil, &config.Error{Route: route.Name, Err: fmt.Errorf("two routes have this name"), Advice: "set name= on one of them"}
 		}
-		s, err := build(route, log)
+		s, err := build(route, all, log)
 		if err != nil {
 			closeAll(services)
 			return nil, err
@@ -87,7 +92,10 @@ func buildAll(args []string, log *slog.Logger) ([]*service, error) {
 // listen opens the route's listeners.
 func (s *service) listen() error {
 	for _, addr := range s.route.Listen {
-		listeners, err := proxy.Listen(addr, s.protocol.socketName)
+		listeners, err := proxy.Listen(proxy.ListenOptions{
+			Addr: addr, SocketName: s.protocol.socketName, Remote: s.route.AllowRemote != nil,
+			SocketMode: s.route.SocketMode, SocketOwner: s.route.SocketOwner, SocketGroup: s.route.SocketGroup,
+		})
 		if err != nil {
 			return err
 		}

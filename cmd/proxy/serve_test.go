@@ -21,7 +21,7 @@ func serves(t *testing.T, args ...string) (log *screen, stop func() error) {
 	log = newScreen()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, args, display{log: slog.New(slog.NewJSONHandler(log, nil))}) }()
+	go func() { ended <- serve(ctx, args, options{}, display{log: slog.New(slog.NewJSONHandler(log, nil))}) }()
 	stop = func() error {
 		cancel()
 		select {
@@ -109,7 +109,7 @@ func TestNothingIsLeftWhenOneListenerFails(t *testing.T) {
 	}
 	free.Close()
 	route := "postgres://app@" + rdsHost + "?auth=env:PW&listen="
-	err = serve(t.Context(), []string{route + free.Addr().String(), route + taken.Addr().String() + "&name=two"}, display{log: slog.New(slog.DiscardHandler)})
+	err = serve(t.Context(), []string{route + free.Addr().String(), route + taken.Addr().String() + "&name=two"}, options{}, display{log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.HasPrefix(err.Error(), "route two: listen on ") {
 		t.Errorf("got %v, want the second route's error", err)
 	}
@@ -127,7 +127,7 @@ func TestMistakeInLastArgumentStartsNothing(t *testing.T) {
 	}
 	defer free.Close() // it is taken, so that listening would be an error of its own
 	route := "postgres://app@" + rdsHost + "?auth=env:PW&listen=" + free.Addr().String()
-	err = serve(t.Context(), []string{route, "postgres://db.example.com?nonsense=1"}, display{log: slog.New(slog.DiscardHandler)})
+	err = serve(t.Context(), []string{route, "postgres://db.example.com?nonsense=1"}, options{}, display{log: slog.New(slog.DiscardHandler)})
 	if _, ok := errors.AsType[usageError](err); !ok {
 		t.Errorf("got %v, want a usage error", err)
 	}
