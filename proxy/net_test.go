@@ -221,3 +221,23 @@ func (l *Limit) inUse() int {
 	defer l.mu.Unlock()
 	return l.taken
 }
+
+// A syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newTextLog(out io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(out, nil)) }
