@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"bufio"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Whatever is taken for this machine is this machine for another reader of hosts too.
+func FuzzHost(f *testing.F) {
+	for _, row := range tcpRows {
+		for line := range strings.SplitSeq(row.raw, "\r\n") {
+			if host, ok := strings.CutPrefix(line, "Host: "); ok {
+				f.Add(strings.NewReplacer("ADDR", "127.0.0.1:80", "PORT", "80").Replace(host))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		if !isLocal(host) {
+			return
+		}
+		u, err := url.Parse("http://" + host + "/")
+		if err != nil {
+			t.Fatalf("%q is taken for this machine, and is no host: %v", host, err)
+		}
+		if name := u.Hostname(); u.Host != host || !strings.EqualFold(name, "localhost") && !net.ParseIP(name).IsLoopback() {
+			t.Errorf("%q is taken for this machine, and is %q", host, name)
+		}
+	})
+}
+
+// Whatever is sent, the program ends only by a POST to the one path, from no other origin.
+func FuzzRequest(f *testing.F) {
+	for _, row := range tcpRows {
+		if len(row.raw) < 1000 {
+			f.Add([]byte(strings.NewReplacer("ADDR", "127.0.0.1:80", "PORT", "80").Replace(row.raw)), false)
+		}
+	}
+	for _, row := range unixRows {
+		f.Add([]byte(row.raw), true)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, unix bool) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(raw))))
+		if err != nil {
+			return
+		}
+		asked := false
+		s := &Server{Status: func() any { return nil }, Quit: func() { asked = true }}
+		w := httptest.NewRecorder()
+		(&guard{unix: unix, next: s.endpoints(), log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
+		if w.Code >= 300 && w.Code < 400 || w.Header().Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("got %d with %v", w.Code, w.Header())
+		}
+		if !asked {
+			return
+		}
+		if r.Method != http.MethodPost || r.URL.Path != "/quitquitquit" || w.Code != http.StatusOK || http.NewCrossOriginProtection().Check(r) != nil {
+			t.Errorf("the program is to end by %q", raw)
+		}
+		if !unix && !isLocal(r.Host) {
+			t.Errorf("the program is to end by a request for %q", r.Host)
+		}
+	})
+}
