@@ -75,7 +75,11 @@ Options of a route (quote the URL: the shell knows & and ?):
   accept_rate=N           at most so many in a second
   queue_timeout=10        seconds for which clients wait for a place
   connect_timeout=30      seconds, for the whole set-up of a connection
-  name=NAME               in the log; default: the first label of the host`
+  name=NAME               in the log; default: the first label of the host
+
+With --admin=ADDR there is HTTP for whoever looks after dbvalet, without a
+password and only on this machine: GET /status, and POST /quitquitquit, which
+ends it. A directory gets the socket dbvalet-admin.sock.`
 
 const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
   dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
@@ -107,6 +111,7 @@ func newCommand() *cobra.Command {
 			return serve(cmd.Context(), args, o, d)
 		},
 	}
+	cmd.Flags().StringVar(&o.admin, "admin", "", "`ADDR` of the admin endpoints /status and /quitquitquit, as in listen= (default: none)")
 	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
 	cmd.Flags().IntVar(&o.maxConnections, "max-connections", 0, "of all routes together; 0: no limit")

@@ -162,7 +162,7 @@ func TestHelpAndVersionGoToStdout(t *testing.T) {
 	if status != exitOK || stderr != "" {
 		t.Errorf("--help: got status %d and %q on stderr", status, stderr)
 	}
-	for _, text := range []string{"listen=127.0.0.1:5432", "aws-iam", "hashivault://", "tls=verify-full", "--log-level", "dbvalet postgres://"} {
+	for _, text := range []string{"listen=127.0.0.1:5432", "aws-iam", "hashivault://", "tls=verify-full", "--log-level", "--admin", "/quitquitquit", "dbvalet postgres://"} {
 		if !strings.Contains(stdout, text) {
 			t.Errorf("--help does not mention %q", text)
 		}

@@ -23,6 +23,8 @@ type service struct {
 
 // options are the flags that concern all routes.
 type options struct {
+	admin string // where the admin endpoints are; empty: nowhere
+
 	maxConnections, maxHandshakes, acceptRate int // 0: no limit
 }
 
@@ -37,6 +39,10 @@ func serve(ctx context.Context, args []string, o options, d display) error {
 		if err := s.listen(); err != nil {
 			return fmt.Errorf("route %s: %w", s.route.Name, err)
 		}
+	}
+	adminListeners, err := listenAdmin(o.admin)
+	if err != nil {
+		return err
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -56,6 +62,11 @@ func serve(ctx context.Context, args []string, o options, d display) error {
 				}
 			})
 		}
+	}
+	admin := newAdmin(services, cancel, d.log)
+	for _, ln := range adminListeners {
+		d.adminReady(ln)
+		serving.Go(func() { serveAdmin(ctx, admin, ln) })
 	}
 	serving.Wait()
 	select {

@@ -18,10 +18,18 @@ import (
 // serves serves args until stop is called, which returns what serve has returned.
 func serves(t *testing.T, args ...string) (log *screen, stop func() error) {
 	t.Helper()
+	return servesWithAdmin(t, "", args...)
+}
+
+// servesWithAdmin is serves with the admin endpoints at addr.
+func servesWithAdmin(t *testing.T, addr string, args ...string) (log *screen, stop func() error) {
+	t.Helper()
 	log = newScreen()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, args, options{}, display{log: slog.New(slog.NewJSONHandler(log, nil))}) }()
+	go func() {
+		ended <- serve(ctx, args, options{admin: addr}, display{log: slog.New(slog.NewJSONHandler(log, nil))})
+	}()
 	stop = func() error {
 		cancel()
 		select {
