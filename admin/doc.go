@@ -8,6 +8,7 @@
 // (DNS rebinding), which makes it the same origin as the port. So a request is served only if all of
 // this holds, and is told in plain text what does not:
 //
+//	the client may come in        403   which the caller says, who knows whose connection it is
 //	asks for a path               400   no absolute URL, no "*", no CONNECT: this is no proxy
 //	Host is this machine          421   localhost, 127.0.0.0/8 or [::1], with any port, for ports are
 //	                                    forwarded; a rebound name is none of these

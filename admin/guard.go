@@ -51,7 +51,10 @@ var (
 
 // judge returns why r is not served, and the status that says so.
 func (g *guard) judge(r *http.Request) (status int, err error) {
-	// The first, because net/http takes the host of an absolute URL for Host, and forgets the header.
+	if err := refusal(r); err != nil {
+		return http.StatusForbidden, err
+	}
+	// The first of the rest, because net/http takes the host of an absolute URL for Host, and forgets the header.
 	if !strings.HasPrefix(r.RequestURI, "/") {
 		return http.StatusBadRequest, errForm
 	}

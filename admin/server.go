@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 // Server answers the requests of whoever looks after the program. Its fields are set before the first
@@ -21,6 +19,9 @@ type Server struct {
 	// Quit asks the program to end, and returns at once. It is called at most once. Nil: there is no
 	// such endpoint.
 	Quit func()
+	// Admit returns why a client may not come in, for the client to read; nil: everybody may who can
+	// connect.
+	Admit func(net.Conn) error
 	// Timeout bounds a request, and then its answer; 0 means DefaultTimeout.
 	Timeout time.Duration
 	// Log is told at debug about what is refused and about what goes wrong; nil: nobody is told.
@@ -53,6 +54,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		WriteTimeout:      timeout,
 		IdleTimeout:       timeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       remember,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		// Else net/http answers "OPTIONS *" by itself, before the guard.
 		DisableGeneralOptionsHandler: true,
@@ -65,7 +67,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		defer close(ended)
 		end(server)
 	})
-	err := server.Serve(netutil.LimitListener(ln, maxConns))
+	err := server.Serve(&doorway{Listener: ln, admit: s.Admit, places: make(chan struct{}, maxConns)})
 	if goesOn() {
 		server.Close()
 		return err

@@ -259,3 +259,45 @@ func TestRefusalsAreLogged(t *testing.T) {
 		t.Errorf("got %s", log.String())
 	}
 }
+
+// Who may not come in is told so, whatever is asked for, and nothing is done.
+func TestClientThatMayNotComeInIsServedNothing(t *testing.T) {
+	asked := make(chan net.Addr, 8)
+	s := &Server{
+		Status: func() any { t.Error("the status was asked for"); return nil },
+		Quit:   func() { t.Error("the program was asked to end") },
+		Admit: func(conn net.Conn) error {
+			asked <- conn.RemoteAddr()
+			return errors.New("connections of user \"bob\" are not allowed here")
+		},
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, ln) }()
+	for _, request := range []struct{ method, path string }{{"GET", "/status"}, {"GET", "/"}, {"POST", "/quitquitquit"}} {
+		r, err := http.NewRequestWithContext(t.Context(), request.method, "http://"+ln.Addr().String()+request.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(got.Body)
+		got.Body.Close()
+		if got.StatusCode != http.StatusForbidden || !strings.Contains(string(text), `user "bob"`) {
+			t.Errorf("%v: got %d %q", request, got.StatusCode, text)
+		}
+		if addr := <-asked; !addr.(*net.TCPAddr).IP.IsLoopback() {
+			t.Errorf("asked about %v", addr)
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

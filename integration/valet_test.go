@@ -47,12 +47,23 @@ func start(t *testing.T, env []string, routes ...string) *valet {
 
 func startProgram(t *testing.T, program string, env []string, routes ...string) *valet {
 	t.Helper()
-	v := &valet{t: t, done: make(chan error, 1), changed: make(chan struct{})}
-	v.cmd = exec.Command(program, append([]string{"--log-format=json", "--log-level=debug"}, routes...)...)
-	v.cmd.Env = append([]string{
+	return startCommand(t, command(t, program, env, routes...), len(routes))
+}
+
+// command is how dbvalet is run.
+func command(t *testing.T, program string, env []string, routes ...string) *exec.Cmd {
+	cmd := exec.Command(program, append([]string{"--log-format=json", "--log-level=debug"}, routes...)...)
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1", // nobody is to be asked
 	}, env...)
+	return cmd
+}
+
+// startCommand runs cmd, which is dbvalet's with so many routes, each with one listener.
+func startCommand(t *testing.T, cmd *exec.Cmd, routes int) *valet {
+	t.Helper()
+	v := &valet{t: t, cmd: cmd, done: make(chan error, 1), changed: make(chan struct{})}
 	stderr, err := v.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

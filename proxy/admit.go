@@ -3,12 +3,39 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
 	"time"
+
+	"dbvalet/peer"
 )
 
-// admit returns why client may not come in, and nil if it may. It may wait for its turn.
-func (s *Server) admit(ctx context.Context, _ *Client) error {
-	return s.pace(ctx)
+// admit returns why a client may not come in, and nil if it may. It may wait for its turn. The first
+// thing that is done with a connection is to ask whose it is, as that can be known only as long as the
+// client is there.
+func (s *Server) admit(ctx context.Context, conn net.Conn) (who peer.Peer, err error) {
+	who, err = s.Door.Allow.Check(conn)
+	switch {
+	case who.Known || s.Door.Remote == nil:
+		if err != nil {
+			return who, &SetupError{Stage: StagePeer, Err: err, Permanent: Final(err)}
+		}
+	case !s.Door.lets(conn.RemoteAddr()):
+		return who, Refusal("connect from one of the networks in allow_remote= on the route, or add this one", "connections from %v are not allowed here", conn.RemoteAddr())
+	}
+	return who, s.pace(ctx)
+}
+
+// lets reports whether another machine's address is one that may connect.
+func (d *Door) lets(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(d.Remote, func(network netip.Prefix) bool { return network.Contains(ip) })
 }
 
 // pace waits until it is the connection's turn under the rates.
@@ -29,4 +56,16 @@ func (s *Server) pace(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// identity is a client for the log: who it is, and as far as it can be found, which program.
+func (s *Server) identity(who peer.Peer) []any {
+	attrs := []any{"peer", who}
+	if s.Finder == nil {
+		return attrs
+	}
+	if pid, program := s.Finder.Find(who); pid != 0 {
+		attrs = append(attrs, slog.Group("process", "pid", pid, "program", program))
+	}
+	return attrs
 }

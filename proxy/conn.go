@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"dbvalet/peer"
 )
 
 // serveConn is the life of one connection, from accept to close.
@@ -22,9 +24,12 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	defer s.contain(log)
 	keepClientAlive(conn)
 
-	session, err := s.handshake(ctx, client, seat)
+	who, session, err := s.handshake(ctx, conn, client, seat)
 	if err != nil {
 		s.Counts.count(err)
+		if stageOf(err) == StagePeer {
+			log = log.With(s.identity(who)...)
+		}
 		s.failures.write(log, err)
 		s.linger(ctx, client)
 		return
@@ -38,6 +43,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	s.Counts.Open.Add(1)
 	defer s.Counts.Open.Add(-1)
 
+	log = log.With(s.identity(who)...)
 	log = log.With("upstream", session.Upstream.RemoteAddr().String(), "user", session.User, "database", session.Database)
 	log.Info("session started", "application", session.Application,
 		"credential", session.Upstream.Credential, "setup", time.Since(accepted).Round(time.Microsecond))
@@ -51,7 +57,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 }
 
 // handshake is the engine's part, within the time limit.
-func (s *Server) handshake(ctx context.Context, client *Client, seat *seat) (*Session, error) {
+func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, seat *seat) (who peer.Peer, session *Session, err error) {
 	timeout := cmp.Or(s.HandshakeTimeout, DefaultHandshakeTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errHandshakeTimeout)
 	defer cancel()
@@ -63,15 +69,15 @@ func (s *Server) handshake(ctx context.Context, client *Client, seat *seat) (*Se
 	disarm := deadlineFrom(ctx, client.SetReadDeadline)
 
 	up := s.Upstream
-	if client.refusal = s.admit(ctx, client); client.refusal != nil {
+	if who, client.refusal = s.admit(ctx, conn); client.refusal != nil {
 		up = up.refusing(client.refusal)
 	}
-	session, err := s.Engine.Handshake(ctx, client, up)
+	session, err = s.Engine.Handshake(ctx, client, up)
 	if !disarm() && err == nil && session != nil {
 		session.end()
 		session, err = nil, context.Cause(ctx)
 	}
-	return session, err
+	return who, session, err
 }
 
 var (

@@ -7,11 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"dbvalet/peer"
 )
 
-// A Door is what a route asks of its clients. The zero value asks for nothing that a client has to
-// show.
+// A Door is what a route asks of its clients. The zero value lets in the own user, and root.
 type Door struct {
+	// Allow says which processes of this machine may come in.
+	Allow peer.Policy
 	// Remote are the networks of other machines that may connect; nil: none. Who comes from there has
 	// to show a password or a certificate, which is the caller's to see to.
 	Remote []netip.Prefix

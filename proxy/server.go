@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"dbvalet/peer"
 )
 
 // Server serves the clients of one route. Its fields are set before the first Serve and not changed
@@ -19,6 +21,8 @@ type Server struct {
 	Upstream *Upstream
 	// Door says who may come in, and how.
 	Door Door
+	// Finder finds the clients' programs for the log; nil: nobody looks for them.
+	Finder *peer.Finder
 	// Rates limit the connections that are taken in a second: those of the route, and those of all
 	// routes together.
 	Rates []*rate.Limiter

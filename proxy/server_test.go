@@ -35,6 +35,15 @@ func TestManyClientsAtOnce(t *testing.T) {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			sent := bytes.Repeat([]byte(fmt.Sprintf("client %d ", i)), 1000)
+			// Who has nothing more to say before it is known who it is, is taken for gone.
+			first := make([]byte, 1)
+			if _, err := conn.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadFull(conn, first); err != nil {
+				t.Errorf("client %d: %v", i, err)
+				return
+			}
 			go func() {
 				_, _ = conn.Write(sent)
 				_ = conn.(*net.TCPConn).CloseWrite()

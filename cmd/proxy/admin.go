@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 
 	"dbvalet/admin"
+	"dbvalet/peer"
 	"dbvalet/proxy"
 )
 
@@ -21,8 +23,9 @@ func listenAdmin(addr string) ([]net.Listener, error) {
 	}
 	listeners, err := proxy.Listen(proxy.ListenOptions{Addr: addr, SocketName: adminSocket})
 	if e, ok := errors.AsType[*proxy.ListenError](err); ok {
-		// Its advice is for routes.
-		err = &proxy.ListenError{Addr: e.Addr, Err: e.Err, Advice: "choose another address in --admin: 127.0.0.1:PORT, [::1]:PORT, localhost:PORT, or the absolute path of a directory of your own"}
+		// Its advice is for routes, the second half of it for routes only.
+		advice, _, _ := strings.Cut(e.Advice, "; or let other machines in")
+		err = &proxy.ListenError{Addr: e.Addr, Err: e.Err, Advice: strings.ReplaceAll(advice, "listen=", "--admin=")}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--admin: %w", err)
@@ -37,6 +40,13 @@ func newAdmin(services []*service, quit func(), log *slog.Logger) *admin.Server 
 		Quit: func() {
 			log.Info("asked to stop by the admin endpoint")
 			quit()
+		},
+		Admit: func(conn net.Conn) error {
+			_, err := (peer.Policy{}).Check(conn) // self
+			if err != nil {
+				return fmt.Errorf("the admin endpoints are for who runs dbvalet, and root: %w", err)
+			}
+			return nil
 		},
 		Log: log,
 	}
@@ -63,18 +73,38 @@ type routeStatus struct {
 	Upstream string   `json:"upstream"` // what is dialled
 	Auth     string   `json:"auth"`
 	Security string   `json:"security"` // how the database is verified
+	Allow    string   `json:"allow"`    // who may come in
+
+	// Since the start.
+	Accepted     int64 `json:"accepted"`
+	RefusedPeers int64 `json:"refused_peers"`
+	Limited      int64 `json:"limited"` // for whom there was no place
+	Failed       int64 `json:"failed"`  // set-ups that ended in another error
+	Sessions     int64 `json:"sessions"`
+	OpenSessions int64 `json:"open_sessions"` // now
+	Panics       int64 `json:"panics"`
 }
 
 func statusOf(services []*service) status {
 	all := status{Version: version, Routes: []routeStatus{}}
 	for _, s := range services {
 		upstream, _ := s.where()
+		counts := &s.server.Counts
 		route := routeStatus{
 			Name:     s.route.Name,
 			Listen:   []string{},
 			Upstream: upstream,
 			Auth:     sourceName(s.route.Auth),
 			Security: s.security,
+			Allow:    s.allows(),
+
+			Accepted:     counts.Accepted.Load(),
+			RefusedPeers: counts.RefusedPeers.Load(),
+			Limited:      counts.Limited.Load(),
+			Failed:       counts.Failed.Load(),
+			Sessions:     counts.Sessions.Load(),
+			OpenSessions: counts.Open.Load(),
+			Panics:       counts.Panics.Load(),
 		}
 		for _, ln := range s.listeners {
 			route.Listen = append(route.Listen, ln.Addr().String())

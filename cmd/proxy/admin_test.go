@@ -14,6 +14,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"dbvalet/peer"
 	"time"
 )
 
@@ -57,7 +59,7 @@ func asks(t *testing.T, addr, method, path string) (status int, body string) {
 func TestStatusShowsRoutesWithoutSecrets(t *testing.T) {
 	log, _ := servesWithAdmin(t, "127.0.0.1:0",
 		"postgres://app@db.example.com/orders?listen=127.0.0.1:0&tls=require&dial=192.0.2.1:6432&auth=exec:print-it%20--token="+secret,
-		"mysql://app@db.example.com/orders?listen=127.0.0.1:0&listen=127.0.0.1:0&name=two&tls=require&auth=hashivault://kv/orders?namespace="+secret)
+		"mysql://app@db.example.com/orders?listen=127.0.0.1:0&listen=127.0.0.1:0&name=two&allow=pod&tls=require&auth=hashivault://kv/orders?namespace="+secret)
 	addr := adminListener(t, log)
 	code, body := asks(t, addr, http.MethodGet, "/status")
 	if code != http.StatusOK || strings.Contains(body, secret) {
@@ -77,8 +79,8 @@ func TestStatusShowsRoutesWithoutSecrets(t *testing.T) {
 	}
 	got.Routes[0].Listen, got.Routes[1].Listen = nil, nil
 	want := status{Version: version, Routes: []routeStatus{
-		{Name: "db", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified"},
-		{Name: "two", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified"},
+		{Name: "db", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
+		{Name: "two", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

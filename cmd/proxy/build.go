@@ -39,6 +39,10 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
+	password, err := newLocalPassword(r)
+	if err != nil {
+		return fail(err)
+	}
 	upstream := &proxy.Upstream{Credentials: credentials, Log: log}
 	way := &way{route: r, protocol: protocol, log: log}
 	switch {
@@ -57,7 +61,7 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	way.warn()
 	server := &proxy.Server{Engine: protocol.engine, Upstream: upstream, Door: door, Log: log}
 	limit(server, r, all)
-	return &service{route: r, protocol: protocol, security: way.security(), server: server}, nil
+	return &service{route: r, protocol: protocol, security: way.security(), password: password, server: server}, nil
 }
 
 // A protocol is what a route's scheme decides.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"dbvalet/config"
+	"dbvalet/peer"
 	"dbvalet/proxy"
 	dbtls "dbvalet/tls"
 )
@@ -25,6 +26,9 @@ const (
 func newDoor(r *config.Route, p protocol) (proxy.Door, error) {
 	door := proxy.Door{Users: r.Users, Databases: r.Databases}
 	var err error
+	if door.Allow, err = peer.ParsePolicy(r.Allow); err != nil {
+		return door, err
+	}
 	if door.Remote, err = remoteNetworks(r); err != nil {
 		return door, err
 	}
@@ -67,10 +71,11 @@ func remoteNetworks(r *config.Route) (networks []netip.Prefix, err error) {
 	return networks, nil
 }
 
-// An overall is what limits all routes together.
+// An overall is what all routes have together.
 type overall struct {
 	conns, setups *proxy.Limit
 	rate          *rate.Limiter // nil: none
+	finder        peer.Finder
 }
 
 // newOverall returns the limits of the flags; 0 is none.
@@ -101,6 +106,7 @@ func limit(s *proxy.Server, r *config.Route, all *overall) {
 	if r.AcceptRate > 0 {
 		s.Rates = append(s.Rates, newRate(r.AcceptRate))
 	}
+	s.Finder = &all.finder
 	if all.rate != nil {
 		s.Rates = append(s.Rates, all.rate)
 	}

@@ -25,14 +25,34 @@ func (d display) ready(s *service, ln net.Listener) {
 	addr, endpoint := s.where()
 	if d.people == nil {
 		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr,
-			"endpoint", endpoint, "security", s.security, "auth", auth, "try", try)
+			"endpoint", endpoint, "security", s.security, "auth", auth, "allow", s.allows(), "try", try)
 		return
 	}
 	to := endpoint
 	if addr != to {
 		to += " by way of " + addr
 	}
-	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s)\n  %s\n", s.route.Name, ln.Addr(), to, s.security, auth, try)
+	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s), open to %s\n  %s\n", s.route.Name, ln.Addr(), to, s.security, auth, s.allows(), try)
+}
+
+// allows says who may come in, and what they have to show.
+func (s *service) allows() string {
+	door := &s.server.Door
+	text := door.Allow.String()
+	for i, network := range door.Remote {
+		separator := ", "
+		if i == 0 {
+			separator = ", and to "
+		}
+		text += separator + network.String()
+	}
+	if s.password != nil {
+		text += ", with the password in " + s.password.where
+	}
+	if door.TLSRequired {
+		text += ", with a certificate"
+	}
+	return text
 }
 
 // where says what is dialled, and the database's own name, as far as they are known at the start.

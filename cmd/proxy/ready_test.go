@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dbvalet/peer"
 )
 
 // announced returns what is said when arg's listener is at addr, to people and to programs.
@@ -38,6 +40,8 @@ var (
 )
 
 func TestReadyLineSaysWhatIsServedAndHow(t *testing.T) {
+	self := peer.Policy{}.String()
+	t.Setenv("LOCAL_PW", secret)
 	for _, row := range []struct {
 		name, arg string
 		addr      net.Addr
@@ -45,21 +49,25 @@ func TestReadyLineSaysWhatIsServedAndHow(t *testing.T) {
 		record    map[string]string
 	}{
 		{"RDS", "postgres://app@" + rdsHost + "/orders", v4,
-			"ready: orders on 127.0.0.1:5433 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam)\n  psql -h 127.0.0.1 -p 5433 -U app -d orders\n",
+			"ready: orders on 127.0.0.1:5433 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam), open to " + self + "\n  psql -h 127.0.0.1 -p 5433 -U app -d orders\n",
 			map[string]string{"msg": "ready", "level": "INFO", "route": "orders", "listener": "127.0.0.1:5433", "upstream": rdsHost + ":5432",
 				"endpoint": rdsHost + ":5432", "security": "TLS verify-full", "auth": "aws-iam", "try": "psql -h 127.0.0.1 -p 5433 -U app -d orders"}},
 		{"tunnel", "postgres://" + rdsHost + "?dial=127.0.0.1:15432&name=main&auth=env:PW", v6,
-			"ready: main on [::1]:5433 -> " + rdsHost + ":5432 by way of 127.0.0.1:15432 (TLS verify-full, env:PW)\n  psql -h ::1 -p 5433\n",
+			"ready: main on [::1]:5433 -> " + rdsHost + ":5432 by way of 127.0.0.1:15432 (TLS verify-full, env:PW), open to " + self + "\n  psql -h ::1 -p 5433\n",
 			map[string]string{"route": "main", "upstream": "127.0.0.1:15432", "endpoint": rdsHost + ":5432", "auth": "env:PW", "try": "psql -h ::1 -p 5433"}},
 		{"unix socket", "postgres://app@" + rdsHost, &net.UnixAddr{Name: "/run/my db/.s.PGSQL.6543", Net: "unix"},
-			"ready: orders on /run/my db/.s.PGSQL.6543 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam)\n  psql -h '/run/my db' -p 6543 -U app\n",
+			"ready: orders on /run/my db/.s.PGSQL.6543 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam), open to " + self + "\n  psql -h '/run/my db' -p 6543 -U app\n",
 			map[string]string{"listener": "/run/my db/.s.PGSQL.6543", "try": "psql -h '/run/my db' -p 6543 -U app"}},
 		{"not verified", "postgres://app@db.example.com?tls=require&auth=env:PW", v4,
-			"ready: db on 127.0.0.1:5433 -> db.example.com:5432 (TLS require, server not verified, env:PW)\n  psql -h 127.0.0.1 -p 5433 -U app\n",
+			"ready: db on 127.0.0.1:5433 -> db.example.com:5432 (TLS require, server not verified, env:PW), open to " + self + "\n  psql -h 127.0.0.1 -p 5433 -U app\n",
 			map[string]string{"security": "TLS require, server not verified"}},
+		{"others may come in", "postgres://" + rdsHost + "?allow=any&allow_remote=10.1.2.3/8&local_password=env:LOCAL_PW&local_tls=auto", v4,
+			"ready: orders on 127.0.0.1:5433 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam), open to any (everybody, unchecked), and to 10.0.0.0/8, with the password in env:LOCAL_PW\n" +
+				"  psql -h 127.0.0.1 -p 5433\n",
+			map[string]string{"allow": "any (everybody, unchecked), and to 10.0.0.0/8, with the password in env:LOCAL_PW"}},
 		// Arguments of a command may be secret.
 		{"command", "postgres://app@" + rdsHost + "?auth=exec:/bin/vault%20-token=" + secret, v4,
-			"ready: orders on 127.0.0.1:5433 -> " + rdsHost + ":5432 (TLS verify-full, exec:/bin/vault)\n  psql -h 127.0.0.1 -p 5433 -U app\n",
+			"ready: orders on 127.0.0.1:5433 -> " + rdsHost + ":5432 (TLS verify-full, exec:/bin/vault), open to " + self + "\n  psql -h 127.0.0.1 -p 5433 -U app\n",
 			map[string]string{"auth": "exec:/bin/vault"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

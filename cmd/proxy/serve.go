@@ -16,7 +16,8 @@ import (
 type service struct {
 	route     *config.Route
 	protocol  protocol
-	security  string // how the database is verified
+	security  string         // how the database is verified
+	password  *localPassword // nil: clients are asked for none
 	server    *proxy.Server
 	listeners []net.Listener
 }
