@@ -191,4 +191,3 @@ func (v *valet) memory(key string) int {
 	v.t.Fatalf("no %s", key)
 	return 0
 }
-
