@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"dbvalet/proxy"
 	"dbvalet/tokens"
@@ -31,6 +32,10 @@ var _ proxy.Engine = (*Engine)(nil)
 
 // Handshake implements proxy.Engine.
 func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.Upstream) (*proxy.Session, error) {
+	if end, ok := ctx.Deadline(); ok {
+		// Who reads from a TLS connection may have to write, and the client may not care to read.
+		_ = client.SetWriteDeadline(end.Add(errorTime))
+	}
 	first, err := readStartup(client)
 	if err != nil {
 		return nil, refuseStartup(ctx, client, err)
@@ -44,6 +49,7 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 		tell(client, err)
 		return nil, err
 	}
+	_ = client.SetWriteDeadline(time.Time{})
 	return session, nil
 }
 
@@ -59,21 +65,23 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 	if user == "" {
 		return nil, clientError(invalidAuthorization, "name a user on the client, or in the route: postgres://USER@…", "no PostgreSQL user name specified in startup packet")
 	}
+	if client.MustEncrypt() {
+		return nil, proxy.ErrTLSRequired
+	}
 	if e.Database != "" && start.get("database") == "" {
 		start = start.with("database", e.Database)
 	}
-
 	var done *login
 	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
-		encrypted, err := e.startTLS(ctx, bare, to)
-		if err != nil {
-			return nil, err
-		}
 		if cred.User == "" {
 			cred.User = user
 		}
 		if to.Database != "" && start.get("database") == "" {
 			start = start.with("database", to.Database)
+		}
+		encrypted, err := e.startTLS(ctx, bare, to)
+		if err != nil {
+			return nil, err
 		}
 		done, err = e.logIn(encrypted, start.with("user", cred.User), cred)
 		return encrypted, err
@@ -104,14 +112,17 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 // refuseStartup tells client what was wrong with its first words, where it has some understanding of
 // ours, and returns the error for the log, which is nil if nothing was wrong.
 func refuseStartup(ctx context.Context, client net.Conn, err error) error {
-	switch e, ok := errors.AsType[*proxy.SetupError](context.Cause(ctx)); {
-	case err == io.EOF:
+	if err == io.EOF {
 		return nil // a probe of the port
-	case ok: // the client has to make room
-		tell(client, e)
-		return e
 	}
-	if _, ok := errors.AsType[coded](err); ok {
+	_, deaf := errors.AsType[brokenTLS](err)
+	evicted, told := errors.AsType[*proxy.SetupError](context.Cause(ctx))
+	if told { // it has to make room
+		err = evicted
+	} else {
+		_, told = errors.AsType[coded](err)
+	}
+	if told && !deaf {
 		tell(client, err)
 	}
 	if _, ok := errors.AsType[*proxy.SetupError](err); ok {

@@ -37,7 +37,7 @@ func FuzzReadStartup(f *testing.F) {
 	f.Add([]byte{0x16, 3, 1, 0, 5})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		conn := newTape(in)
-		first, err := readStartup(conn)
+		first, err := readStartup(&proxy.Client{Conn: conn, Door: &proxy.Door{}})
 		if err != nil {
 			if err := refuseStartup(context.Background(), conn, err); err == nil && conn.out.Len() > 2 {
 				t.Errorf("a client that was told %q is no failure", conn.out.Bytes())

@@ -57,66 +57,59 @@ type cancelRequest []byte
 // key is what the database called the session in BackendKeyData: process id and secret key.
 func (c cancelRequest) key() string { return string(c[8:]) }
 
-// readStartup reads what client opens the connection with, and answers requests for an encryption
-// that isn't offered. It returns a startupMessage or a cancelRequest, or io.EOF for a client that
-// left without a word.
-func readStartup(client net.Conn) (any, error) {
-	var refusedSSL, refusedGSS bool
+// readStartup reads what client opens the connection with, and answers requests for an encryption: with
+// TLS where the client's Door has it, and else by declining. It returns a startupMessage or a
+// cancelRequest, or io.EOF for a client that left without a word.
+func readStartup(client *proxy.Client) (any, error) {
+	var askedSSL, refusedGSS bool
 	for {
-		packet, err := readStartupPacket(client)
+		header, err := readStartupHeader(client)
 		if err != nil {
-			switch {
-			case err == io.EOF && refusedSSL:
-				return nil, errLeftAfterNoTLS
-			case err == io.EOF && refusedGSS:
-				return nil, errLeftAfterNoGSS
+			return nil, leftEarly(client, err, askedSSL, refusedGSS)
+		}
+		if header[0] == tlsHandshakeRecord && client.TLS() == nil {
+			if err := beginTLS(client, header); err != nil {
+				return nil, err
 			}
+			askedSSL = true
+			continue
+		}
+		packet, err := readStartupPacket(client, header)
+		if err != nil {
 			return nil, err
 		}
 		code := binary.BigEndian.Uint32(packet[4:])
 		switch {
-		case code == sslRequestCode && !refusedSSL && len(packet) == 8:
-			refusedSSL = true
+		case code == sslRequestCode && !askedSSL && len(packet) == 8:
+			askedSSL = true
+			err = answerSSLRequest(client)
 		case code == gssEncRequestCode && !refusedGSS && len(packet) == 8:
 			refusedGSS = true
+			_, err = client.Write([]byte{'N'})
 		case code == cancelRequestCode:
 			return parseCancelRequest(packet)
 		default:
 			return parseStartupMessage(packet)
 		}
-		if _, err := client.Write([]byte{'N'}); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
 }
 
-// errLeftAfterNoTLS is a client that went away when it was told that there is no TLS here.
-var errLeftAfterNoTLS = &proxy.SetupError{
-	Stage:  proxy.StageClient,
-	Err:    errors.New("client left when it was told that there is no TLS on this side"),
-	Advice: "set sslmode=disable on the client: its connection stays on this machine, and the one to the database is encrypted by dbvalet",
+// readStartupHeader reads the first four bytes of a packet of the kind that has no type byte. A
+// connection that ends before it is io.EOF, also where it ends with a reset, as load balancers end
+// their probes, and under TLS without a word.
+func readStartupHeader(client net.Conn) (header [4]byte, err error) {
+	n, err := io.ReadFull(client, header[:])
+	if n == 0 && (errors.Is(err, syscall.ECONNRESET) || err == io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return header, err
 }
 
-// errLeftAfterNoGSS is the same for GSSAPI.
-var errLeftAfterNoGSS = &proxy.SetupError{
-	Stage:  proxy.StageClient,
-	Err:    errors.New("client left when it was told that there is no GSSAPI encryption on this side"),
-	Advice: "set gssencmode=disable on the client: its connection stays on this machine, and the one to the database is encrypted by dbvalet",
-}
-
-// readStartupPacket reads one packet of the kind that has no type byte. A connection that ends
-// before it is io.EOF, also where it ends with a reset, as load balancers end their probes.
-func readStartupPacket(client net.Conn) ([]byte, error) {
-	var header [4]byte
-	if n, err := io.ReadFull(client, header[:]); err != nil {
-		if n == 0 && errors.Is(err, syscall.ECONNRESET) {
-			err = io.EOF
-		}
-		return nil, err
-	}
-	if header[0] == tlsHandshakeRecord {
-		return nil, refuseDirectTLS(client)
-	}
+// readStartupPacket reads what belongs to header.
+func readStartupPacket(client net.Conn, header [4]byte) ([]byte, error) {
 	length := int64(binary.BigEndian.Uint32(header[:]))
 	if length < 8 || length > maxStartupPacket {
 		return nil, notPostgres(header)
@@ -130,21 +123,6 @@ func readStartupPacket(client net.Conn) ([]byte, error) {
 		return nil, err
 	}
 	return packet, nil
-}
-
-// tlsHandshakeRecord is the first byte of a TLS connection; as the first of a length it would mean
-// 350 MiB.
-const tlsHandshakeRecord = 0x16
-
-// refuseDirectTLS answers a client that began with TLS in the only words that it understands, an
-// alert: handshake_failure, fatal (RFC 8446, section 6).
-func refuseDirectTLS(client net.Conn) error {
-	_, err := client.Write([]byte{0x15, 3, 1, 0, 2, 2, 40})
-	return &proxy.SetupError{
-		Stage:  proxy.StageClient,
-		Err:    errors.Join(errors.New("client began with a TLS handshake, and there is no TLS on this side"), err),
-		Advice: "set sslmode=disable on the client, and not sslnegotiation=direct",
-	}
 }
 
 // notPostgres is the error for a first word that is no length.
