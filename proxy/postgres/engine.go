@@ -55,21 +55,9 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 
 // open logs in to the database on behalf of a client that wants a session.
 func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstream, start *startupMessage) (*proxy.Session, error) {
-	if err := client.Refusal(); err != nil {
+	start, user, err := e.admit(client, up, start)
+	if err != nil {
 		return nil, err
-	}
-	user := e.User
-	if user == "" {
-		user = start.get("user")
-	}
-	if user == "" {
-		return nil, clientError(invalidAuthorization, "name a user on the client, or in the route: postgres://USER@…", "no PostgreSQL user name specified in startup packet")
-	}
-	if client.MustEncrypt() {
-		return nil, proxy.ErrTLSRequired
-	}
-	if e.Database != "" && start.get("database") == "" {
-		start = start.with("database", e.Database)
 	}
 	var done *login
 	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
@@ -78,6 +66,9 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 		}
 		if to.Database != "" && start.get("database") == "" {
 			start = start.with("database", to.Database)
+		}
+		if err := client.Door.CheckDatabase(databaseOf(start, to, cred.User)); err != nil {
+			return nil, err
 		}
 		encrypted, err := e.startTLS(ctx, bare, to)
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/lib/pq"
+
+	"dbvalet/proxy"
 )
 
 // localTLS is what a route answers with whose clients may encrypt.
@@ -95,6 +97,18 @@ func TestUnencryptedClientIsTurnedAwayWhereTLSIsRequired(t *testing.T) {
 		v.cancel(t, cancelPacket(4711, key))
 		next(t, requests)
 	})
+}
+
+// A client that insists on TLS would not read in clear why it may not come in.
+func TestRefusalIsReadThroughTLS(t *testing.T) {
+	v := newValet(t, startDatabase(t, takes(secret)).addr)
+	v.server.Door = proxy.Door{TLS: localTLS(), Databases: []string{"shop"}}
+	c := v.serve(t).dial(t)
+	c.requestTLS()
+	c.startup()
+	if response := c.refused(); response.Code != invalidAuthorization || !strings.Contains(response.Message, "orders") {
+		t.Errorf("got %s %q, want %s about the database", response.Code, response.Message, invalidAuthorization)
+	}
 }
 
 func TestClientWithoutCertificateIsTurnedAway(t *testing.T) {
