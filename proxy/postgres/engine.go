@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type Engine struct {
 	RequireAuth proxy.Methods
 	// Direct begins TLS without asking first (sslnegotiation=direct, PostgreSQL 17).
 	Direct bool
+	// Password is what clients have to know; nil: they are asked for nothing.
+	Password *Verifier
 
 	cancelKeys cancelKeys
 }
@@ -40,12 +43,18 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 	if err != nil {
 		return nil, refuseStartup(ctx, client, err)
 	}
-	client.Spoke()
-	if request, ok := first.(cancelRequest); ok {
+	request, isCancel := first.(cancelRequest)
+	if isCancel || e.Password == nil { // else it has not said who it is
+		client.Spoke()
+	}
+	if isCancel {
 		return nil, e.cancel(ctx, up, request)
 	}
 	session, err := e.open(ctx, client, up, first.(*startupMessage))
 	if err != nil {
+		if evicted := evictedBy(ctx); evicted != nil {
+			err = evicted
+		}
 		tell(client, err)
 		return nil, err
 	}
@@ -59,6 +68,13 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 	if err != nil {
 		return nil, err
 	}
+	if e.Password != nil {
+		if err := e.Password.ask(client, localBinding(client), cmp.Or(start.get("user"), user)); err != nil {
+			return nil, err
+		}
+		client.Spoke()
+	}
+
 	var done *login
 	conn, err := up.Connect(ctx, user, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
 		if cred.User == "" {
@@ -95,9 +111,27 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 		User:        done.cred.User,
 		Database:    start.get("database"),
 		Application: start.get("application_name"),
-		SilentHint: "if the client says that the server did not authenticate it: leave channel_binding=require, " +
-			"require_auth and sslcertmode=require out of the client's settings; dbvalet keeps them toward the database",
+		SilentHint:  e.silentHint(),
 	}, nil
+}
+
+// silentHint is for clients that find the login not good enough.
+func (e *Engine) silentHint() string {
+	if e.Password != nil {
+		return "if the client says that the server asked for no certificate: leave sslcertmode=require out of the client's settings, " +
+			"or name a CA in local_client_ca= on the route"
+	}
+	return "if the client says that the server did not authenticate it: leave channel_binding=require, require_auth and " +
+		"sslcertmode=require out of the client's settings, or set local_password= and local_tls= on the route; " +
+		"dbvalet keeps them toward the database"
+}
+
+// evictedBy returns why the client has to make room for others, nil if it has not.
+func evictedBy(ctx context.Context) error {
+	if e, ok := errors.AsType[*proxy.SetupError](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
 }
 
 // refuseStartup tells client what was wrong with its first words, where it has some understanding of
@@ -107,13 +141,11 @@ func refuseStartup(ctx context.Context, client net.Conn, err error) error {
 		return nil // a probe of the port
 	}
 	_, deaf := errors.AsType[brokenTLS](err)
-	evicted, told := errors.AsType[*proxy.SetupError](context.Cause(ctx))
-	if told { // it has to make room
-		err = evicted
-	} else {
-		_, told = errors.AsType[coded](err)
+	_, ours := errors.AsType[coded](err)
+	if evicted := evictedBy(ctx); evicted != nil {
+		err, ours = evicted, true
 	}
-	if told && !deaf {
+	if ours && !deaf {
 		tell(client, err)
 	}
 	if _, ok := errors.AsType[*proxy.SetupError](err); ok {

@@ -28,6 +28,7 @@ const (
 type coded struct {
 	error
 	sqlstate string
+	asServer bool // the client gets a server's words, as they are
 }
 
 // checkClient is advice for when there is nothing better to say.
@@ -35,7 +36,7 @@ const checkClient = "check the client: what it sent is not PostgreSQL's protocol
 
 // clientError is an error in what the client sent.
 func clientError(sqlstate, advice, format string, args ...any) error {
-	return &proxy.SetupError{Stage: proxy.StageClient, Err: coded{fmt.Errorf(format, args...), sqlstate}, Advice: advice}
+	return &proxy.SetupError{Stage: proxy.StageClient, Err: coded{error: fmt.Errorf(format, args...), sqlstate: sqlstate}, Advice: advice}
 }
 
 // databaseError is the database's refusal of a session, an ErrorResponse.
@@ -108,6 +109,9 @@ func errorResponse(err error) []byte {
 		Code:                sqlstate(err),
 		Message:             "dbvalet: " + proxy.Printable(err.Error()),
 		Hint:                proxy.Printable(proxy.Hint(err)),
+	}
+	if e, ok := errors.AsType[coded](err); ok && e.asServer {
+		response.Message = proxy.Printable(err.Error())
 	}
 	if e, ok := errors.AsType[*proxy.SetupError](err); ok {
 		response.Detail = fmt.Sprintf("The connection was not set up; it got as far as stage %q.", e.Stage)

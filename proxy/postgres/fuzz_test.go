@@ -3,14 +3,20 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unicode"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/xdg-go/scram"
 
 	"dbvalet/proxy"
 	"dbvalet/tokens"
@@ -61,6 +67,67 @@ func FuzzReadStartup(f *testing.F) {
 			checkWith(t, first)
 		default:
 			t.Errorf("got a %T", first)
+		}
+	})
+}
+
+// FuzzReadStartupInClear is a client that may encrypt, and says whatever it likes in clear: with
+// TLS begun, none of that is a startup packet.
+func FuzzReadStartupInClear(f *testing.F) {
+	start := startupPacket(f, map[string]string{"user": "mallory"})
+	f.Add(start)
+	f.Add(slices.Concat(sslRequest, start))
+	f.Add(slices.Concat(gssRequest, sslRequest, []byte{0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0}, start))
+	f.Add(slices.Concat([]byte{0x16, 3, 3, 0, 8}, sslRequest, start))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		conn := newTape(in)
+		first, err := readStartup(&proxy.Client{Conn: conn, Door: &proxy.Door{TLS: localTLS()}})
+		if told := conn.out.String(); err == nil && strings.Trim(told, "N") != "" {
+			t.Errorf("got %q behind %q", first, told)
+		}
+	})
+}
+
+// FuzzReadStartupInTLS is the same client within TLS.
+func FuzzReadStartupInTLS(f *testing.F) {
+	f.Add(startupPacket(f, map[string]string{"user": "app"}))
+	f.Add(slices.Concat(sslRequest, startupPacket(f, map[string]string{"user": "app"})))
+	f.Add(cancelPacket(4711, []byte("key!")))
+	f.Add([]byte{0x16, 3, 1, 0, 5})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		near, far := net.Pipe()
+		c := &client{far, t}
+		var saying sync.WaitGroup
+		saying.Go(func() {
+			defer far.Close()
+			c.encrypt(ALPN()...)
+			go func() { _, _ = io.Copy(io.Discard, c) }()
+			_, _ = c.Write(in)
+			_ = c.Conn.(*tls.Conn).CloseWrite()
+		})
+		encrypted := &proxy.Client{Conn: near, Door: &proxy.Door{TLS: localTLS()}}
+		first, err := readStartup(encrypted)
+		near.Close()
+		saying.Wait()
+		if err != nil {
+			return
+		}
+		if encrypted.TLS() == nil {
+			t.Fatal("the client got no TLS")
+		}
+		rest := in
+		if bytes.HasPrefix(in, gssRequest) {
+			rest = in[len(gssRequest):]
+		}
+		switch first := first.(type) {
+		case cancelRequest:
+			if !bytes.HasPrefix(rest, first) {
+				t.Errorf("got cancel request %q from %q", first, in)
+			}
+		case *startupMessage:
+			if !bytes.HasPrefix(rest, first.packet) {
+				t.Errorf("got packet %q from %q", first.packet, in)
+			}
 		}
 	})
 }
@@ -167,6 +234,44 @@ func FuzzLogIn(f *testing.F) {
 		if !bytes.HasPrefix(last, []byte{'R'}) || !bytes.HasPrefix(last.body(), []byte{0, 0, 0, 0}) ||
 			!bytes.HasSuffix(said[:len(said)-conn.in.Len()], last) {
 			t.Errorf("client is to see %q, and AuthenticationOk is not the end of it", l.passOn)
+		}
+	})
+}
+
+// FuzzLocalPassword has a client that does not know the password answer whatever it likes.
+func FuzzLocalPassword(f *testing.F) {
+	verifier, err := NewVerifier(tokens.NewSecret(localSecret))
+	if err != nil {
+		f.Fatal(err)
+	}
+	verifier.server.WithNonceGenerator(func() string { return "nonce" })
+	first, proof := []byte("n,,n=,r=client"), []byte("c=biws,r=clientnonce,p=YQ==")
+	f.Add(slices.Concat(saslInitial(mechanismSCRAM, string(first)), raw('p', proof...)), false)
+	f.Add(slices.Concat(saslInitial(mechanismSCRAM, "y,,n=,r=client"), raw('p', []byte("c=eSws,r=clientnonce,p=YQ==")...)), false)
+	f.Add(slices.Concat(saslInitial(mechanismSCRAMPlus, "p=tls-server-end-point,,n=,r=client"), raw('p', []byte("c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsYmluZGluZw==,r=clientnonce,p=YQ==")...)), true)
+	f.Add(saslInitial(mechanismSCRAM, "n,a=other,n=,r=client,m=x"), true)
+	f.Add(raw('p', append(fields(mechanismSCRAM), 0xff, 0xff, 0xff, 0xff)...), false)
+	f.Add(raw('p', fields(localSecret)...), false)
+	f.Add(raw('X'), false)
+	f.Fuzz(func(t *testing.T, said []byte, bound bool) {
+		var binding scram.ChannelBinding
+		if bound {
+			binding = scram.ChannelBinding{Type: scram.ChannelBindingTLSServerEndpoint, Data: []byte("binding")}
+		}
+		conn := newTape(said)
+		err := verifier.ask(conn, binding, "who\x1bever")
+		if err == nil {
+			t.Fatalf("a client was let in that said %q", said)
+		}
+		for r, kind := bytes.NewReader(conn.out.Bytes()), byte(10); r.Len() > 0; kind++ {
+			m, err := readMessage(r, 2*maxLoginMessage)
+			if err != nil || kind > 11 || !bytes.HasPrefix(m.body(), []byte{0, 0, 0, kind}) {
+				t.Fatalf("client was told %q, want a request for SASL, a challenge and no proof", conn.out.Bytes())
+			}
+		}
+		var response pgproto3.ErrorResponse
+		if encoded := errorResponse(err); response.Decode(encoded[messageHeader:]) != nil || strings.ContainsFunc(response.Message+response.Hint, unicode.IsControl) {
+			t.Errorf("the client got %q", encoded)
 		}
 	})
 }

@@ -27,7 +27,7 @@ func readMessage(r io.Reader, maxBody int) (message, error) {
 	}
 	length := int64(binary.BigEndian.Uint32(header[1:])) - 4
 	if length < 0 || length > int64(maxBody) {
-		return nil, fmt.Errorf("message %q announces %d bytes; at most %d are accepted here", header[0], length, maxBody)
+		return nil, &lengthError{header[0], length, maxBody}
 	}
 	m := make(message, messageHeader+int(length))
 	copy(m, header[:])
@@ -38,4 +38,15 @@ func readMessage(r io.Reader, maxBody int) (message, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// A lengthError is a message that is longer than may be, or shorter than can be.
+type lengthError struct {
+	kind    byte
+	length  int64 // of the body
+	maxBody int
+}
+
+func (e *lengthError) Error() string {
+	return fmt.Sprintf("message %q announces %d bytes; at most %d are accepted here", e.kind, e.length, e.maxBody)
 }

@@ -82,7 +82,7 @@ func scramError(err error) error {
 // scramClient prepares password as a PostgreSQL server does: by SASLprep or, where that can't be
 // done, as it is.
 func scramClient(password string) (*scram.Client, error) {
-	if prepared, err := stringprep.SASLprep.Prepare(password); err == nil {
+	if prepared, err := stringprep.SASLprep.Prepare(password); err == nil && prepared != "" {
 		password = prepared
 	}
 	// The user name is the one of the startup message; PostgreSQL ignores it here.
