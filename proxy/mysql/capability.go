@@ -46,7 +46,7 @@ var capabilities = [32]struct {
 	{mysql.CLIENT_IGNORE_SPACE, same, "changes what SQL is accepted"},
 	{mysql.CLIENT_PROTOCOL_41, each, "there is nothing else since 2004"},
 	{mysql.CLIENT_INTERACTIVE, same, "changes the time limits"},
-	{mysql.CLIENT_SSL, upstream, "this side has no TLS, the other nothing else"},
+	{mysql.CLIENT_SSL, upstream, "there is nothing else; of this side the route's door says it"},
 	{mysql.CLIENT_IGNORE_SIGPIPE, same, "means nothing to servers"},
 	{mysql.CLIENT_TRANSACTIONS, same, "adds status flags"},
 	{mysql.CLIENT_RESERVED, same, "means nothing any more"},

@@ -92,6 +92,12 @@ func (s *session) changeUser(p packet) error {
 	if err != nil {
 		return s.refuse(err)
 	}
+	if request.database == "" {
+		request.database = s.database
+	}
+	if err := s.engine.checkNames(s.door, user, request.database); err != nil {
+		return s.refuse(err)
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, proxy.DefaultHandshakeTimeout)
 	defer cancel()
 	logins := s.up.Credentials.Begin(user)
@@ -106,9 +112,6 @@ func (s *session) changeUser(p packet) error {
 	s.logins = logins
 	if cred.User == "" {
 		cred.User = user
-	}
-	if request.database == "" {
-		request.database = s.database
 	}
 	c := &change{cred: cred, logins: logins, user: cred.User, done: make(chan struct{})}
 	if request.plugin == mysql.AUTH_CACHING_SHA2_PASSWORD && !emptyAnswer(request.auth) {

@@ -21,6 +21,10 @@ type Engine struct {
 	Database string
 	// RequireAuth limits how the database may ask for the credential.
 	RequireAuth proxy.Methods
+	// Password is what clients have to show; nil: they are asked for none.
+	Password *Verifier
+	// PasswordHint is the advice for a client that has not shown the Password, such as where it is kept.
+	PasswordHint string
 }
 
 var _ proxy.Engine = (*Engine)(nil)
@@ -46,7 +50,7 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 	defer opening.Close()
 	h := &handshake{engine: e, client: client, up: up, opening: opening}
 	session, err := h.run(ctx)
-	if err != nil {
+	if err != nil && !h.deaf {
 		tell(client, h.errorPacket(err))
 	}
 	if h.greeted != nil && !h.replied {

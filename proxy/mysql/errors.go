@@ -25,8 +25,9 @@ type code struct {
 var (
 	tooManyConnections = code{1040, "08004"}
 	badHandshake       = code{1043, "08S01"}
+	databaseDenied     = code{1044, "42000"}
 	accessDenied       = code{1045, "28000"} // clients take it as final
-	unknownError       = code{1105, "HY000"} // before the greeting, the only one but 1040
+	unknownError       = code{1105, "HY000"}
 	networkRead        = code{1158, "08S01"}
 	networkTimeout     = code{1159, "08S01"}
 	insecureTransport  = code{3159, "HY000"}
@@ -43,6 +44,8 @@ const (
 	checkClient = "check the client: what it sent is not MySQL's protocol, version 10"
 	noTLSHere   = "set ssl-mode=DISABLED on the client (MariaDB: --skip-ssl; URLs: tls=false, useSSL=false): " +
 		"its connection stays on this machine, and dbvalet encrypts the one to the database"
+	distrust = "the client may not trust the certificate of local_tls=: give it that as its CA, or set ssl-mode=REQUIRED " +
+		"(MariaDB: --disable-ssl-verify-server-cert)"
 )
 
 // clientError is an error in what the client sent.
@@ -153,14 +156,15 @@ func errorPacket(seq byte, err error) packet {
 }
 
 // earlyErrorPacket is err in place of a greeting. Servers send no SQLSTATE then, and clients would
-// print it as text; MariaDB's takes a code of 2000 to 2999 for a malformed packet.
+// print it as text; MariaDB's takes a code of 2000 to 2999 for a malformed packet. Of ours, only those
+// for which there is no place, and those who may not come in, have codes of their own.
 func earlyErrorPacket(err error) packet {
 	if e, ok := errors.AsType[*databaseError](err); ok {
 		return newPacket(0, e.early(proxy.Advice(err)))
 	}
 	c := unknownError
-	if codeOf(err) == tooManyConnections {
-		c = tooManyConnections
+	if e, ok := errors.AsType[*proxy.SetupError](err); ok && (e.Stage == proxy.StageLimit || e.Stage == proxy.StagePeer) {
+		c = codeOf(err)
 	}
 	b := binary.LittleEndian.AppendUint16([]byte{errHeader}, c.number)
 	return newPacket(0, append(b, errorText(err)...))
@@ -169,9 +173,16 @@ func earlyErrorPacket(err error) packet {
 // codeOf chooses the code for an error that is ours.
 func codeOf(err error) code {
 	e, ok := errors.AsType[*proxy.SetupError](err)
+	_, ofDatabase := errors.AsType[*databaseRefusal](err)
 	switch {
 	case !ok:
 		return unknownError
+	case ofDatabase:
+		return databaseDenied
+	case err == proxy.ErrTLSRequired:
+		return insecureTransport
+	case e.Stage == proxy.StagePeer:
+		return accessDenied
 	case e.Stage == proxy.StageClient:
 		return badHandshake
 	case e.Stage == proxy.StageLimit:

@@ -37,7 +37,7 @@ func FuzzDecodeGreeting(f *testing.F) {
 		if len(g.scramble) < scrambleLength {
 			t.Errorf("scramble of %d bytes", len(g.scramble))
 		}
-		shown, err := decodeGreeting(g.forClient().payload())
+		shown, err := decodeGreeting(g.forClient(g.capabilities, mysql.AUTH_NATIVE_PASSWORD, newScramble()).payload())
 		if err != nil || shown.version != g.version || shown.threadID != g.threadID || shown.reserved != g.reserved {
 			t.Errorf("%+v is shown as %+v, %v", g, shown, err)
 		}

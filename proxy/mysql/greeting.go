@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/go-mysql-org/go-mysql/mysql"
-
 	"dbvalet/proxy"
 )
 
@@ -104,12 +102,9 @@ func decodeGreeting(payload []byte) (*greeting, error) {
 	return g, nil
 }
 
-// forClient is the packet that greets a client in this server's name: its own words, but for the
-// capabilities that the legs can't share, and with a login that anybody passes. mysql_native_password
-// is the plugin of which every client library accepts an OK, whatever password it was given.
-func (g *greeting) forClient() packet {
-	scramble := newScramble()
-	caps := offer(g.capabilities)
+// forClient is the packet that greets a client in this server's name: its own words, but for what is
+// of the client's leg only, its capabilities and its login.
+func (g *greeting) forClient(caps uint32, plugin string, scramble []byte) packet {
 	b := appendText([]byte{protocolVersion}, g.version)
 	b = binary.LittleEndian.AppendUint32(b, g.threadID)
 	b = append(b, scramble[:8]...)
@@ -122,7 +117,7 @@ func (g *greeting) forClient() packet {
 	b = append(b, g.reserved[:]...)
 	b = append(b, scramble[8:]...)
 	b = append(b, 0)
-	b = appendText(b, mysql.AUTH_NATIVE_PASSWORD)
+	b = appendText(b, plugin)
 	return newPacket(0, b)
 }
 

@@ -3,12 +3,8 @@ package mysql
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -16,10 +12,6 @@ import (
 	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
-
-// replyTime is how long a client may take to reply to the greeting. A server waits for ten seconds by
-// default (connect_timeout), and counts who takes longer among those who broke off.
-const replyTime = 8 * time.Second
 
 // A handshake is one client's way to a session.
 type handshake struct {
@@ -33,6 +25,7 @@ type handshake struct {
 	greeted *greeting          // what the database opened it with
 	reply   *response          // the client's
 	seq     byte               // of the next packet to the client; 0: it has not been greeted
+	deaf    bool               // the client can't be told anything: TLS with it has failed
 	replied bool               // the database's greeting has been replied to
 	ok      []byte             // payload of the database's OK
 }
@@ -90,6 +83,11 @@ func (h *handshake) dial(ctx context.Context) error {
 	return err
 }
 
+// database is for a client that names none.
+func (h *handshake) database() string {
+	return cmp.Or(h.engine.Database, h.opening.Endpoint().Database)
+}
+
 // readGreeting reads the greeting of a server. In a tunnel there is no TLS to ask it for.
 func (h *handshake) readGreeting(bare net.Conn) (*greeting, error) {
 	g, err := readGreeting(bare)
@@ -97,109 +95,6 @@ func (h *handshake) readGreeting(bare net.Conn) (*greeting, error) {
 		g.capabilities &^= mysql.CLIENT_SSL
 	}
 	return g, err
-}
-
-// greet passes the greeting on and reads the client's reply. It returns false for a client that left.
-func (h *handshake) greet(ctx context.Context) (stays bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, replyTime, errNoReply)
-	defer cancel()
-	disarm := context.AfterFunc(ctx, func() { _ = h.client.SetReadDeadline(time.Unix(1, 0)) })
-	err = h.hear()
-	if !disarm() && err == nil {
-		err = os.ErrDeadlineExceeded
-	}
-	if err != nil {
-		return h.left(ctx, err)
-	}
-	return true, nil
-}
-
-// hear says the greeting and takes the reply.
-func (h *handshake) hear() error {
-	if _, err := h.client.Write(h.greeted.forClient()); err != nil {
-		return err
-	}
-	h.seq = 1
-	p, err := h.receive()
-	if err != nil {
-		return err
-	}
-	if h.reply, err = decodeResponse(p.payload()); err != nil {
-		return err
-	}
-	h.reply = h.reply.withDatabase(h.database())
-	return h.persuade()
-}
-
-// database is for a client that names none.
-func (h *handshake) database() string {
-	return cmp.Or(h.engine.Database, h.opening.Endpoint().Database)
-}
-
-var errNoReply = errors.New("the client did not reply to the greeting in time")
-
-// left is what becomes of a client that could not be heard. One that is gone is no error: health
-// checks do that, and clients that insist on TLS.
-func (h *handshake) left(ctx context.Context, err error) (bool, error) {
-	switch {
-	case isTimeout(err) && ctx.Err() != nil:
-		return false, clientError(checkClient, "%w", context.Cause(ctx))
-	case err == io.EOF, errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		h.up.Log.Info("client left after the greeting", "hint", "nothing is wrong if it was a health check; if it says that TLS is required: "+noTLSHere)
-		return false, nil
-	}
-	if _, ok := errors.AsType[*proxy.SetupError](err); ok {
-		return false, err
-	}
-	return false, clientError(checkClient, "read the client's reply: %w", err)
-}
-
-// receive reads one packet of the client's login.
-func (h *handshake) receive() (packet, error) {
-	p, err := readPacket(h.client, h.seq, maxResponse)
-	if err != nil {
-		return nil, err
-	}
-	h.seq++
-	return p, nil
-}
-
-// persuade talks a client out of a plugin that would not be content with an OK. What it answers
-// doesn't matter.
-func (h *handshake) persuade() error {
-	plugin, auth := mysql.AUTH_NATIVE_PASSWORD, h.reply.auth
-	switch h.reply.plugin {
-	case "", mysql.AUTH_NATIVE_PASSWORD, mysql.AUTH_CLEAR_PASSWORD:
-		return nil
-	case mysql.AUTH_CACHING_SHA2_PASSWORD, mysql.AUTH_SHA256_PASSWORD:
-		// With nothing at all, MariaDB's client waits for a scramble of the plugin's own, and with
-		// something, sha256_password waits for a public key. Who knows this plugin knows
-		// caching_sha2_password too, and clients of MySQL 9 no longer know mysql_native_password.
-		if len(auth) > 0 && (emptyAnswer(auth) || h.reply.plugin == mysql.AUTH_CACHING_SHA2_PASSWORD) {
-			return nil
-		}
-		plugin = mysql.AUTH_CACHING_SHA2_PASSWORD
-	}
-	request := appendText([]byte{authSwitchHeader}, plugin)
-	request = append(append(request, newScramble()...), 0)
-	if err := h.send(request); err != nil {
-		return err
-	}
-	p, err := h.receive()
-	if err != nil {
-		return err
-	}
-	h.reply.plugin, h.reply.auth = plugin, p.payload()
-	return nil
-}
-
-// emptyAnswer reports whether a plugin's answer is that of a client without a password.
-func emptyAnswer(auth []byte) bool { return len(auth) == 0 || len(auth) == 1 && auth[0] == 0 }
-
-func (h *handshake) send(payload []byte) error {
-	_, err := h.client.Write(newPacket(h.seq, payload))
-	h.seq++
-	return err
 }
 
 // logIn logs in on bare with cred: on the first connection, whose greeting the client has seen, or on
@@ -260,13 +155,17 @@ func (h *handshake) welcome(ctx context.Context, conn *proxy.UpstreamConn, user 
 	}
 	watched := watch(ctx, conn.Conn, h)
 	conn.Conn = watched
-	return &proxy.Session{
+	session := &proxy.Session{
 		Upstream:    conn,
 		Ended:       watched.ended,
 		User:        loggedIn,
 		Database:    h.reply.database,
 		Application: h.reply.application(),
-	}, nil
+	}
+	if h.client.TLS() != nil {
+		session.SilentHint = distrust // MariaDB's client decides only after the OK
+	}
+	return session, nil
 }
 
 // errorPacket is err in the form that the client takes where it is.

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -34,7 +35,7 @@ const (
 	secret = "correct-horse-battery-staple"
 )
 
-// serverTLS is a server's side of TLS for host, and caFile makes a file with its certificate.
+// serverTLS is a server's side of TLS for host, and certificatePEM its certificate.
 var serverTLS, certificatePEM = makeCertificate()
 
 func makeCertificate() (*tls.Config, []byte) {
@@ -53,6 +54,13 @@ func makeCertificate() (*tls.Config, []byte) {
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	return config, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
+
+// clientTLS trusts serverTLS.
+var clientTLS = func() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificatePEM)
+	return &tls.Config{RootCAs: roots, ServerName: host}
+}()
 
 // source gives passwords, one after the other, and the last one for ever.
 type source struct {
@@ -126,8 +134,9 @@ func (l *lines) String() string {
 
 // A route is a running proxy.
 type route struct {
-	addr string
-	log  *lines
+	addr   string
+	log    *lines
+	server *proxy.Server
 }
 
 // serve runs a proxy to upstream until the test ends.
@@ -154,6 +163,7 @@ func serve(t testing.TB, e *Engine, upstream string, credentials tokens.Source, 
 	for _, f := range change {
 		f(server)
 	}
+	r.server = server
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, ln) }()
@@ -161,6 +171,9 @@ func serve(t testing.TB, e *Engine, upstream string, credentials tokens.Source, 
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		if n := server.Counts.Panics.Load(); n != 0 {
+			t.Errorf("%d panics:\n%s", n, r.log)
 		}
 		if strings.Contains(r.log.String(), secret) {
 			t.Errorf("the secret is in the log:\n%s", r.log)
@@ -309,10 +322,21 @@ func dial(t testing.TB, addr string) (*peer, packet) {
 	return p, p.packet()
 }
 
+// asClient is the payload of a reply to a greeting as a client with caps writes it.
+func asClient(caps uint32, user, auth, plugin string) string {
+	b := binary.LittleEndian.AppendUint32(nil, caps)
+	b = append(b, (&response{maxPacket: 1 << 24, charset: 45}).fixed(0)[len(b):]...)
+	b = append(appendText(b, user), byte(len(auth)))
+	b = append(b, auth...)
+	if caps&mysql.CLIENT_PLUGIN_AUTH != 0 {
+		b = appendText(b, plugin)
+	}
+	return string(b)
+}
+
 // logIn is an ordinary client's login; it returns what it is told at the end.
 func (p *peer) logIn(user string) packet {
-	reply := answerTo(clientCapabilities, user, "", mysql.AUTH_NATIVE_PASSWORD)
-	_, _ = p.Write(newPacket(1, reply))
+	p.say(1, asClient(clientCapabilities, user, "", mysql.AUTH_NATIVE_PASSWORD))
 	return p.packet()
 }
 

@@ -26,6 +26,7 @@ type session struct {
 	net.Conn
 	engine   *Engine
 	up       *proxy.Upstream
+	door     *proxy.Door
 	to       proxy.Endpoint // where the database is
 	database string         // for clients that name none
 	greeted  uint32         // the database's capabilities
@@ -56,7 +57,7 @@ type session struct {
 // watch makes a session of h's connection to the database. The session lives longer than ctx.
 func watch(ctx context.Context, conn net.Conn, h *handshake) *session {
 	s := &session{
-		Conn: conn, engine: h.engine, up: h.up, to: h.opening.Endpoint(), database: h.database(),
+		Conn: conn, engine: h.engine, up: h.up, door: h.client.Door, to: h.opening.Endpoint(), database: h.database(),
 		greeted: h.greeted.capabilities, reply: h.reply,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))

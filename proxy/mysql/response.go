@@ -59,7 +59,7 @@ func decodeResponse(payload []byte) (*response, error) {
 		return nil, clientError("use a client of MySQL 4.1 or later", "the client speaks the protocol of before MySQL 4.1")
 	case f.short:
 		return nil, clientError(checkClient, "the reply to the greeting has %d bytes, and no room for its fields", len(payload))
-	case r.has(mysql.CLIENT_SSL) && len(payload) == sslRequestLength:
+	case isSSLRequest(payload):
 		return nil, clientError(noTLSHere, "the client asks for TLS, and there is none on this side")
 	}
 	r.user = f.text()
@@ -87,6 +87,13 @@ func decodeResponse(payload []byte) (*response, error) {
 		return nil, clientError(checkClient, "the reply to the greeting ends within the attributes")
 	}
 	return r, nil
+}
+
+// isSSLRequest reports whether payload is the part of a reply after which the client wants to go on in
+// TLS.
+func isSSLRequest(payload []byte) bool {
+	const flags = mysql.CLIENT_PROTOCOL_41 | mysql.CLIENT_SSL
+	return len(payload) == sslRequestLength && binary.LittleEndian.Uint32(payload)&flags == flags
 }
 
 func (r *response) has(flag uint32) bool { return r.capabilities&flag != 0 }
