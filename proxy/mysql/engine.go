@@ -73,7 +73,7 @@ func awaitSilence(ctx context.Context, client net.Conn) (stays bool, err error) 
 	_ = client.SetReadDeadline(time.Time{})
 	// The deadline of the whole set-up may have been lifted with that of the grace.
 	if ctx.Err() != nil {
-		return false, &proxy.SetupError{Stage: proxy.StageClient, Err: context.Cause(ctx)}
+		return false, overtime(ctx)
 	}
 	switch {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -26,6 +27,7 @@ type handshake struct {
 	reply   *response          // the client's
 	seq     byte               // of the next packet to the client; 0: it has not been greeted
 	deaf    bool               // the client can't be told anything: TLS with it has failed
+	began   atomic.Bool        // the client has begun to reply
 	replied bool               // the database's greeting has been replied to
 	ok      []byte             // payload of the database's OK
 }

@@ -312,14 +312,20 @@ const clientCapabilities = needed | mysql.CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA 
 // dial connects a scripted client and reads the first packet.
 func dial(t testing.TB, addr string) (*peer, packet) {
 	t.Helper()
+	p := connect(t, addr)
+	return p, p.packet()
+}
+
+// connect connects a scripted client.
+func connect(t testing.TB, addr string) *peer {
+	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	p := &peer{t, conn, &lines{}}
-	return p, p.packet()
+	return &peer{t, conn, &lines{}}
 }
 
 // asClient is the payload of a reply to a greeting as a client with caps writes it.

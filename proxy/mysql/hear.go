@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,12 +18,31 @@ import (
 // default (connect_timeout), and counts who takes longer among those who broke off.
 const replyTime = 8 * time.Second
 
-var errNoReply = errors.New("the client did not reply to the greeting in time")
+// While others wait for its place, a client has less time: on this machine one replies at once, or
+// nearly so, and who has begun to reply goes on.
+const (
+	moment = 100 * time.Millisecond // for the first packet of its reply
+	while  = 10 * moment            // for all of it
+)
+
+var (
+	errNoReply    = errors.New("the client did not reply to the greeting in time")
+	errOthersWait = &proxy.SetupError{
+		Stage:  proxy.StageLimit,
+		Err:    errors.New("the client did not reply to the greeting at once, and others wait for its place"),
+		Advice: "too many connections say nothing, or are slow; find out who opens them, or raise the limit of those that are set up at a time",
+	}
+)
 
 // greet passes the greeting on and hears the client. It returns false for a client that left.
 func (h *handshake) greet(ctx context.Context) (stays bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, replyTime, errNoReply)
 	defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer end(nil)
+	watching.Go(func() { h.watchPlace(ctx, end) })
 	bare := h.client.Conn // TLS will be put around it meanwhile
 	disarm := context.AfterFunc(ctx, func() { _ = bare.SetReadDeadline(time.Unix(1, 0)) })
 	err = h.hear()
@@ -33,6 +53,23 @@ func (h *handshake) greet(ctx context.Context) (stays bool, err error) {
 		return h.left(ctx, err)
 	}
 	return true, nil
+}
+
+// watchPlace ends the wait for a client that is slow, when others wait for its place.
+func (h *handshake) watchPlace(ctx context.Context, end context.CancelCauseFunc) {
+	look := time.NewTicker(moment)
+	defer look.Stop()
+	for waited := moment; ; waited += moment {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if (waited >= while || !h.began.Load()) && h.opening.Contended() {
+			end(errOthersWait)
+			return
+		}
+	}
 }
 
 // hear is the client's half of the login: until it has shown what the route asks for, the database is
@@ -118,7 +155,7 @@ func (h *handshake) authenticate(scramble []byte) error {
 // checks do that, and clients that insist on TLS.
 func (h *handshake) left(ctx context.Context, err error) (bool, error) {
 	if isTimeout(err) && ctx.Err() != nil {
-		return false, clientError(checkClient, "%w", context.Cause(ctx))
+		return false, overtime(ctx)
 	}
 	if _, ok := errors.AsType[*proxy.SetupError](err); ok {
 		return false, err
@@ -128,6 +165,15 @@ func (h *handshake) left(ctx context.Context, err error) (bool, error) {
 		return false, nil
 	}
 	return false, clientError(checkClient, "read the client's reply: %w", err)
+}
+
+// overtime is the error for a client that was waited for until ctx ended.
+func overtime(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if _, ok := errors.AsType[*proxy.SetupError](cause); ok {
+		return cause
+	}
+	return clientError(checkClient, "%w", cause)
 }
 
 // whyLeft is advice for whoever wonders about a client that left without a word.
@@ -149,6 +195,7 @@ func (h *handshake) receive() (packet, error) {
 		return nil, err
 	}
 	h.seq++
+	h.began.Store(true)
 	return p, nil
 }
 
