@@ -227,7 +227,8 @@ func TestOnlyUsersAndDatabasesOfTheDoorAreServed(t *testing.T) {
 		{name: "change to another database", user: "app", changeTo: "report", toOpen: "mysql", thenNumber: 1044},
 		{name: "change the database, with the route's user", of: Engine{User: "owner"}, user: "x", changeTo: "x", toOpen: "mysql", thenNumber: 1044},
 	}
-	for _, row := range rows {
+	for i := range rows {
+		row := &rows[i]
 		t.Run(row.name, func(t *testing.T) {
 			db := newGoodDatabase(t)
 			r := serve(t, &row.of, db.addr, &source{passwords: []string{secret}}, door)

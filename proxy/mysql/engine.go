@@ -25,6 +25,8 @@ type Engine struct {
 	Password *Verifier
 	// PasswordHint is the advice for a client that has not shown the Password, such as where it is kept.
 	PasswordHint string
+
+	silent silence
 }
 
 var _ proxy.Engine = (*Engine)(nil)
@@ -41,20 +43,11 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 		}
 		return nil, err
 	}
-	client.Spoke() // as far as it can; from here on, it is counted with those that are being set up
-	opening, err := up.Begin(ctx)
-	if err != nil {
-		tell(client, earlyErrorPacket(err))
-		return nil, err
-	}
-	defer opening.Close()
-	h := &handshake{engine: e, client: client, up: up, opening: opening}
+	h := &handshake{engine: e, client: client, up: up}
+	defer func() { h.close(ctx) }()
 	session, err := h.run(ctx)
 	if err != nil && !h.deaf {
 		tell(client, h.errorPacket(err))
-	}
-	if h.greeted != nil && !h.replied {
-		h.finish(ctx)
 	}
 	return session, err
 }

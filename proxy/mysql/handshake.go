@@ -19,15 +19,17 @@ type handshake struct {
 	engine  *Engine
 	client  *proxy.Client
 	up      *proxy.Upstream
-	opening *proxy.Opening
+	opening *proxy.Opening // nil: not begun
 
 	cred    *tokens.Credential // known ahead, where the route knows the user
 	bare    net.Conn           // the first connection to the database
 	greeted *greeting          // what the database opened it with
+	ahead   *acquaintance      // whose greeting the client was given ahead; nil: the database's own
 	reply   *response          // the client's
 	seq     byte               // of the next packet to the client; 0: it has not been greeted
 	deaf    bool               // the client can't be told anything: TLS with it has failed
 	began   atomic.Bool        // the client has begun to reply
+	slow    atomic.Bool        // it has not replied for a moment
 	replied bool               // the database's greeting has been replied to
 	ok      []byte             // payload of the database's OK
 }
@@ -35,19 +37,49 @@ type handshake struct {
 // run is the course of a handshake. It returns neither a session nor an error for a client that left
 // without a word.
 func (h *handshake) run(ctx context.Context) (*proxy.Session, error) {
+	if stays, err := h.begin(ctx); err != nil || !stays {
+		return nil, err
+	}
+	if h.reply == nil {
+		if stays, err := h.introduce(ctx); err != nil || !stays {
+			return nil, err
+		}
+	}
+	return h.join(ctx)
+}
+
+// close ends what is left of a handshake. A login that the database was not told the end of is told it.
+func (h *handshake) close(ctx context.Context) {
+	if h.slow.Load() {
+		defer h.engine.silent.add(-1)
+	}
+	if h.opening == nil {
+		return
+	}
+	defer h.opening.Close()
+	if h.bare != nil && h.greeted != nil && !h.replied {
+		h.finish(ctx)
+	}
+}
+
+// introduce has the database greet the client, and hears what that replies.
+func (h *handshake) introduce(ctx context.Context) (stays bool, err error) {
 	if user := h.engine.User; user != "" {
 		cred, err := h.opening.Credential(ctx, user)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		h.cred = &cred
 	}
 	if err := h.dial(ctx); err != nil {
-		return nil, err
+		return false, err
 	}
-	if stays, err := h.greet(ctx); err != nil || !stays {
-		return nil, err
-	}
+	h.engine.silent.remember(h.greeted, h.database())
+	return h.greet(ctx, h.opening.Contended)
+}
+
+// join logs in with what the client has replied, and tells it.
+func (h *handshake) join(ctx context.Context) (*proxy.Session, error) {
 	user := h.engine.User
 	if user == "" {
 		user = h.reply.user
@@ -87,6 +119,9 @@ func (h *handshake) dial(ctx context.Context) error {
 
 // database is for a client that names none.
 func (h *handshake) database() string {
+	if h.opening == nil {
+		return h.ahead.database
+	}
 	return cmp.Or(h.engine.Database, h.opening.Endpoint().Database)
 }
 
@@ -122,7 +157,7 @@ func (h *handshake) logIn(ctx context.Context, bare net.Conn, to proxy.Endpoint,
 // there is no second greeting in the protocol: so its capabilities have to be there again, and the
 // thread id that it knows is the one of the connection that was turned down. KILL with that id
 // reaches nobody, for it is not given again; CONNECTION_ID() tells the right one. This befalls only
-// those who log in while a credential is being replaced. To log in for the client before it has
+// those who log in while a credential is being replaced, or who were greeted ahead. To log in for the client before it has
 // spoken would take options that it alone knows, and to replace ids in its SQL would take a parser.
 func (h *handshake) greetedAgain(bare net.Conn) (*greeting, error) {
 	g, err := h.readGreeting(bare)

@@ -34,15 +34,16 @@ var (
 	}
 )
 
-// greet passes the greeting on and hears the client. It returns false for a client that left.
-func (h *handshake) greet(ctx context.Context) (stays bool, err error) {
+// greet passes the greeting on and hears the client. It returns false for a client that left. contended
+// reports whether others wait for what the client holds.
+func (h *handshake) greet(ctx context.Context, contended func() bool) (stays bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, replyTime, errNoReply)
 	defer cancel()
 	ctx, end := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer end(nil)
-	watching.Go(func() { h.watchPlace(ctx, end) })
+	watching.Go(func() { h.watchPlace(ctx, contended, end) })
 	bare := h.client.Conn // TLS will be put around it meanwhile
 	disarm := context.AfterFunc(ctx, func() { _ = bare.SetReadDeadline(time.Unix(1, 0)) })
 	err = h.hear()
@@ -56,7 +57,7 @@ func (h *handshake) greet(ctx context.Context) (stays bool, err error) {
 }
 
 // watchPlace ends the wait for a client that is slow, when others wait for its place.
-func (h *handshake) watchPlace(ctx context.Context, end context.CancelCauseFunc) {
+func (h *handshake) watchPlace(ctx context.Context, contended func() bool, end context.CancelCauseFunc) {
 	look := time.NewTicker(moment)
 	defer look.Stop()
 	for waited := moment; ; waited += moment {
@@ -65,7 +66,10 @@ func (h *handshake) watchPlace(ctx context.Context, end context.CancelCauseFunc)
 			return
 		case <-look.C:
 		}
-		if (waited >= while || !h.began.Load()) && h.opening.Contended() {
+		if !h.slow.Swap(true) {
+			h.engine.silent.add(1)
+		}
+		if (waited >= while || !h.began.Load()) && contended() {
 			end(errOthersWait)
 			return
 		}
