@@ -29,13 +29,13 @@ func asOrdinaryUser(cmd *exec.Cmd) *exec.Cmd {
 func TestSameUserReadsNeitherMemoryNorEnvironment(t *testing.T) {
 	const plain, hardened, thief = "plain", "hardened", "thief "
 	if isChild(t) {
-		switch argument := os.Getenv(argVariable); {
-		case argument == hardened:
+		switch argument := os.Getenv(argVariable); argument {
+		case hardened:
 			if err := Process(); err != nil {
 				t.Fatal(err)
 			}
 			fallthrough
-		case argument == plain:
+		case plain:
 			waitToEnd(t)
 		default:
 			steal(strings.TrimPrefix(argument, thief))

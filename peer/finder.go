@@ -16,6 +16,10 @@ import (
 // for decisions: a process can end and its number be given to another, or call itself what it likes.
 // The zero value is ready. Calls may be concurrent.
 type Finder struct {
+	// UnixOnly leaves out clients on TCP, for a process that may not look at others: under Landlock the
+	// kernel shows it no files of theirs. It is set before the first use.
+	UnixOnly bool
+
 	mu     sync.Mutex
 	recent []string // directories in /proc of the processes found last, the last one first
 
@@ -40,7 +44,7 @@ func (f *Finder) Find(p Peer) (pid int, program string) {
 		return 0, ""
 	case p.PID != 0:
 		return p.PID, programOf(procDir(p.PID))
-	case p.Inode == 0:
+	case p.Inode == 0, f.UnixOnly:
 		return 0, ""
 	}
 	dir := f.owner("socket:[" + strconv.FormatUint(uint64(p.Inode), 10) + "]")

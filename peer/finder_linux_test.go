@@ -28,6 +28,9 @@ func TestProgramIsFound(t *testing.T) {
 		if pid, program := f.Find(who); pid != client.cmd.Process.Pid || program != filepath.Base(exe) {
 			t.Errorf("%s: got %d, %q; want %d, %s", network, pid, program, client.cmd.Process.Pid, filepath.Base(exe))
 		}
+		if pid, _ := (&Finder{UnixOnly: true}).Find(who); (pid != 0) != (network == "unix") {
+			t.Errorf("%s: got %d where only clients on unix sockets are looked for", network, pid)
+		}
 	}
 }
 

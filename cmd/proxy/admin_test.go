@@ -103,7 +103,7 @@ func TestProgramEndsByAdminEndpoint(t *testing.T) {
 			stderr := newScreen()
 			ended := make(chan int, 1)
 			go func() {
-				ended <- run([]string{"--admin", addr, "postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0"}, newScreen(), stderr)
+				ended <- run([]string{"--admin", addr, "postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0"}, newScreen(), stderr, process{})
 			}()
 			at := adminListener(t, stderr)
 			if name == "directory" && at != filepath.Join(dir, "dbvalet-admin.sock") {

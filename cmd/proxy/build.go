@@ -31,15 +31,15 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
-	protocol, err := newProtocol(r)
+	password, err := newLocalPassword(r)
+	if err != nil {
+		return fail(err)
+	}
+	protocol, err := newProtocol(r, password)
 	if err != nil {
 		return fail(err)
 	}
 	door, err := newDoor(r, protocol)
-	if err != nil {
-		return fail(err)
-	}
-	password, err := newLocalPassword(r)
 	if err != nil {
 		return fail(err)
 	}
@@ -61,7 +61,11 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	way.warn()
 	server := &proxy.Server{Engine: protocol.engine, Upstream: upstream, Door: door, Log: log}
 	limit(server, r, all)
-	return &service{route: r, protocol: protocol, security: way.security(), password: password, server: server}, nil
+	s := &service{route: r, protocol: protocol, security: way.security(), server: server}
+	if password != nil {
+		s.password = password.where
+	}
+	return s, nil
 }
 
 // A protocol is what a route's scheme decides.
@@ -76,13 +80,13 @@ type protocol struct {
 }
 
 // newProtocol chooses the protocol.
-func newProtocol(r *config.Route) (protocol, error) {
+func newProtocol(r *config.Route, password *localPassword) (protocol, error) {
 	switch r.Scheme {
 	case "postgres":
-		engine, err := newPostgres(r)
+		engine, err := newPostgres(r, password)
 		return protocol{engine, postgres.ALPN(), ".s.PGSQL." + r.Port, psqlCommand, false}, err
 	case "mysql":
-		engine, err := newMySQL(r)
+		engine, err := newMySQL(r, password)
 		if err != nil {
 			return protocol{}, err
 		}
@@ -91,7 +95,7 @@ func newProtocol(r *config.Route) (protocol, error) {
 	return protocol{}, fmt.Errorf("unknown protocol %q", r.Scheme)
 }
 
-func newPostgres(r *config.Route) (proxy.Engine, error) {
+func newPostgres(r *config.Route, password *localPassword) (proxy.Engine, error) {
 	methods, err := postgres.ParseMethods(requireAuth(r, postgres.MethodPassword))
 	if err != nil {
 		return nil, err
@@ -101,15 +105,22 @@ func newPostgres(r *config.Route) (proxy.Engine, error) {
 	default:
 		return nil, fmt.Errorf("sslnegotiation=%s: there are postgres and direct", r.SSLNegotiation)
 	}
-	return &postgres.Engine{
+	engine := &postgres.Engine{
 		User:        r.User,
 		Database:    r.Database,
 		RequireAuth: methods,
 		Direct:      r.SSLNegotiation == "direct",
-	}, nil
+	}
+	if password != nil {
+		if engine.Password, err = postgres.NewVerifier(password.secret); err != nil {
+			return nil, err
+		}
+		engine.Password.Hint = password.hint()
+	}
+	return engine, nil
 }
 
-func newMySQL(r *config.Route) (*mysql.Engine, error) {
+func newMySQL(r *config.Route, password *localPassword) (*mysql.Engine, error) {
 	methods, err := mysql.ParseMethods(requireAuth(r, mysql.MethodPassword))
 	if err != nil {
 		return nil, err
@@ -117,7 +128,11 @@ func newMySQL(r *config.Route) (*mysql.Engine, error) {
 	if r.SSLNegotiation != "" {
 		return nil, &config.Error{Route: r.Name, Err: errors.New("sslnegotiation= is an option of PostgreSQL"), Advice: "leave it out: MySQL has one way to begin TLS"}
 	}
-	return &mysql.Engine{User: r.User, Database: r.Database, RequireAuth: methods}, nil
+	engine := &mysql.Engine{User: r.User, Database: r.Database, RequireAuth: methods}
+	if password != nil {
+		engine.Password, engine.PasswordHint = mysql.NewVerifier(password.secret), password.hint()
+	}
+	return engine, nil
 }
 
 // requireAuth is how the database may ask for r's credential. A token is of use only as a cleartext

@@ -88,8 +88,8 @@ const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws
   dbvalet 'mysql://app@orders.abc123.us-east-1.rds.amazonaws.com:3306/orders?listen=127.0.0.1:3306'`
 
 // newCommand returns the command line.
-func newCommand() *cobra.Command {
-	var logLevel, logFormat string
+func newCommand(p process) *cobra.Command {
+	var logLevel, logFormat, landlock string
 	var o options
 	cmd := &cobra.Command{
 		Use:           "dbvalet [flags] ROUTE...",
@@ -105,6 +105,9 @@ func newCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if o.process, err = p.withLandlock(landlock); err != nil {
+				return usageError{err}
+			}
 			if len(args) == 0 {
 				return usageError{errNoRoute}
 			}
@@ -117,6 +120,7 @@ func newCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.maxConnections, "max-connections", 0, "of all routes together; 0: no limit")
 	cmd.Flags().IntVar(&o.maxHandshakes, "max-handshakes", 0, "that are being set up, of all routes together; 0: no limit")
 	cmd.Flags().IntVar(&o.acceptRate, "accept-rate", 0, "connections in a second, of all routes together; 0: no limit")
+	cmd.Flags().StringVar(&landlock, "landlock", "auto", "off, or auto: once it listens, the process may read, write and connect to only what\nits routes and the environment name, as far as the kernel has Landlock (Linux 5.13)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd

@@ -23,6 +23,9 @@ type localPassword struct {
 	where string
 }
 
+// hint is for a client that has not shown the password.
+func (p *localPassword) hint() string { return "the password of this route is in " + p.where }
+
 // newLocalPassword reads local_password=; nil is a route that asks for none.
 func newLocalPassword(r *config.Route) (*localPassword, error) {
 	fail := func(err error, advice string) (*localPassword, error) {

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"dbvalet/harden"
 	"dbvalet/proxy"
 )
 
@@ -24,17 +25,18 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	ours := process{confine: true, undone: harden.Process()}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, ours))
 }
 
 // run is main with its surroundings given.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer, p process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// After the first signal the default is back: the second one ends the program at once.
 	context.AfterFunc(ctx, stop)
 
-	cmd := newCommand()
+	cmd := newCommand(p)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

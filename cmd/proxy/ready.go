@@ -46,8 +46,8 @@ func (s *service) allows() string {
 		}
 		text += separator + network.String()
 	}
-	if s.password != nil {
-		text += ", with the password in " + s.password.where
+	if s.password != "" {
+		text += ", with the password in " + s.password
 	}
 	if door.TLSRequired {
 		text += ", with a certificate"

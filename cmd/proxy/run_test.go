@@ -70,7 +70,7 @@ func runs(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	out, errOut := newScreen(), newScreen()
 	ended := make(chan int, 1)
-	go func() { ended <- run(args, out, errOut) }()
+	go func() { ended <- run(args, out, errOut, process{}) }()
 	select {
 	case status = <-ended:
 		return status, out.String(), errOut.String()
@@ -205,7 +205,7 @@ func TestSignalEndsProgram(t *testing.T) {
 			stderr := newScreen()
 			ended := make(chan int, 1)
 			go func() {
-				ended <- run([]string{"postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0"}, newScreen(), stderr)
+				ended <- run([]string{"postgres://app@db.example.com/orders?auth=env:PW&tls=require&listen=127.0.0.1:0"}, newScreen(), stderr, process{})
 			}()
 			stderr.await(t, `"ready"`)
 			if err := syscall.Kill(os.Getpid(), signal); err != nil {

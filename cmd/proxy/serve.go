@@ -16,22 +16,24 @@ import (
 type service struct {
 	route     *config.Route
 	protocol  protocol
-	security  string         // how the database is verified
-	password  *localPassword // nil: clients are asked for none
+	security  string // how the database is verified
+	password  string // where the one is that clients are asked for; empty: there is none
 	server    *proxy.Server
 	listeners []net.Listener
 }
 
 // options are the flags that concern all routes.
 type options struct {
-	admin string // where the admin endpoints are; empty: nowhere
+	admin   string  // where the admin endpoints are; empty: nowhere
+	process process // what is to be done with it once everything is open
 
 	maxConnections, maxHandshakes, acceptRate int // 0: no limit
 }
 
 // serve serves the routes until ctx ends, and returns when every session is closed.
 func serve(ctx context.Context, args []string, o options, d display) error {
-	services, err := buildAll(args, newOverall(o.maxConnections, o.maxHandshakes, o.acceptRate), d.log)
+	all := newOverall(o.maxConnections, o.maxHandshakes, o.acceptRate)
+	services, err := buildAll(args, all, d.log)
 	if err != nil {
 		return usageError{err}
 	}
@@ -45,6 +47,7 @@ func serve(ctx context.Context, args []string, o options, d display) error {
 	if err != nil {
 		return err
 	}
+	all.finder.UnixOnly = o.process.limit(services, adminListeners, d.log)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
