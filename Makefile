@@ -33,7 +33,7 @@ unit: compiler node ## unit tests with the race detector
 	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^dbvalet/integration$$')
 
 .PHONY: integration
-integration: compiler node ## the built program between real clients and real servers
+integration: compiler node network ## the built program between real clients and real servers
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./integration
 
 .PHONY: fuzz
@@ -71,6 +71,11 @@ compiler:
 .PHONY: node
 node:
 	@$(call need,npm,nodejs npm)
+
+# The network namespaces of the integration tests.
+.PHONY: network
+network:
+	@$(call need,ip,iproute2)
 
 # need is a program and the Debian packages that have it, for a machine where it is missing.
 define need

@@ -287,7 +287,7 @@ func TestRemoteClientsShowAPassword(t *testing.T) {
 	listen := "&local_password=env:LOCAL_PW&listen=" + n.host + ":0&allow_remote="
 	v := openDoor(t, ownersDir(t), nil, "PG"+listen+n.inside, "MYSQL"+listen+n.inside, "PG"+listen+"192.0.2.0/24,"+n.host, "MYSQL"+listen+"192.0.2.0/24")
 	for i, row := range []struct{ client, wrong, missing, variable string }{
-		{"psql", "28P01", "no password supplied", "PGPASSWORD"},
+		{"psql", "password authentication failed", "no password supplied", "PGPASSWORD"},
 		{"mysql", "ERROR 1045", "ERROR 1045", "MYSQL_PWD"},
 	} {
 		k := knocks[row.client]

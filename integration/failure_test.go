@@ -194,7 +194,7 @@ func TestClientSettingsThatCannotWorkAreNamed(t *testing.T) {
 
 func TestConnectionLimitIsSaidInTheProtocol(t *testing.T) {
 	p := pg18(t)
-	v := start(t, p.AWSEnvironment(), iamRoute(p, "max_connections=1"))
+	v := start(t, p.AWSEnvironment(), iamRoute(p, "max_connections=1", "queue_timeout=100ms"))
 	first := connect(t, v)
 	if e := refusal(t, v.conninfo()+" sslmode=disable"); e.Code != "53300" || !strings.Contains(e.Hint, "max_connections") {
 		t.Errorf("got %#v, want 53300 and a hint that names max_connections", e)

@@ -407,7 +407,7 @@ func TestMySQLStaleSecretIsReplacedUnnoticed(t *testing.T) {
 
 func TestMySQLConnectionLimitIsSaidInTheProtocol(t *testing.T) {
 	m := ordinaryMySQL(t, "mysql9")
-	v := start(t, m.AWSEnvironment(), mysqlRoute("app", m, "max_connections=1"))
+	v := start(t, m.AWSEnvironment(), mysqlRoute("app", m, "max_connections=1", "queue_timeout=100ms"))
 	first := mysqlDB(t, v.addrs[0], "x", "")
 	ask(t, first, "SELECT 1") // and the pool keeps the session
 	if e := ours(t, v, 1040, noState); !strings.Contains(e.Message, "max_connections") {
