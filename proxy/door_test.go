@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -208,5 +209,37 @@ func TestFailuresAreLoggedUpToARate(t *testing.T) {
 	stop()
 	if lines := strings.Count(out.String(), "set-up failed"); lines < failureBurst || lines >= clients || s.Counts.Limited.Load() != clients {
 		t.Errorf("%d lines about %d of %d clients", lines, s.Counts.Limited.Load(), clients)
+	}
+}
+
+// runs is an Engine whose clients want no session.
+type runs struct{ to Endpoint }
+
+func (e runs) Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error) {
+	if _, err := up.Begin(ctx); client.Refusal() == nil || err != client.Refusal() {
+		return nil, fmt.Errorf("got %v and refusal %v", err, client.Refusal())
+	}
+	return nil, up.Errand(ctx, e.to, func(conn net.Conn) error {
+		_, err := conn.Write([]byte("errand"))
+		return err
+	})
+}
+
+// Some clients ask to cancel a query and leave at once. By then nobody knows who they were.
+func TestErrandOfClientThatHasLeftIsDone(t *testing.T) {
+	d := newDoor(t)
+	s := newServer(d.Addr())
+	s.Engine = runs{Endpoint{Addr: d.Addr().String()}}
+	ln := listen(t)
+	c := dial(t, ln.Addr())
+	say(t, c, "cancel")
+	c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, ln) }()
+	soon(t, "the errand", func() bool { return d.came.count() == 1 })
+	cancel()
+	if err := <-served; err != nil || s.Counts.Failed.Load()+s.Counts.RefusedPeers.Load() != 0 {
+		t.Errorf("got %v, with %d failures and %d refusals", err, s.Counts.Failed.Load(), s.Counts.RefusedPeers.Load())
 	}
 }

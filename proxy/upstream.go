@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"dbvalet/peer"
 	dbtls "dbvalet/tls"
 	"dbvalet/tokens"
 )
@@ -29,11 +30,20 @@ type Upstream struct {
 	Conns, Setups []*Limit
 	Log           *slog.Logger
 
-	refusal error // nil: what is asked for is done
+	refusal error     // nil: what is asked for is done
+	errands *Upstream // does the Errands of a client with a refusal; nil: they are refused too
 }
 
-// refusing is u for a client that may not come in: whatever it is asked for is refused with err.
-func (u *Upstream) refusing(err error) *Upstream { return &Upstream{Log: u.Log, refusal: err} }
+// refusing is u for a client that may not come in: whatever it is asked for is refused with err. But a
+// client that has left already may have done so because it waits for nothing, as some do that ask to
+// cancel a query. Who knows the key for that needs no other proof.
+func (u *Upstream) refusing(err error) *Upstream {
+	refusing := &Upstream{Log: u.Log, refusal: err}
+	if errors.Is(err, peer.ErrGone) {
+		refusing.errands = u
+	}
+	return refusing
+}
 
 // An Endpoint is where a database is, and how it is known that it is the right one.
 type Endpoint struct {
@@ -85,8 +95,11 @@ func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*Upst
 }
 
 // Errand opens a bare connection for something that is no session, such as a cancel request, and
-// closes it when do returns or ctx ends. It counts among the connections that are being set up.
+// closes it when do returns or ctx ends. The client has to have shown a key for it. It counts among the connections that are being set up.
 func (u *Upstream) Errand(ctx context.Context, to Endpoint, do func(net.Conn) error) error {
+	if u.errands != nil {
+		return u.errands.Errand(ctx, to, do)
+	}
 	if u.refusal != nil {
 		return u.refusal
 	}

@@ -99,17 +99,18 @@ func (a *Attempt) Accepted() {
 	c, e := a.cache, a.entry
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.wallClock()
-	if e.logins.doubted(a.cred, a.at) {
-		a.passTurn()
+	defer a.passTurn()
+	cred := a.cred
+	a.cred.Password = Secret{} // the session lasts, and has no use for it
+	if e.logins.doubted(cred, a.at) {
 		return
 	}
-	e.logins.accept(a.cred, now)
+	now := c.wallClock()
+	e.logins.accept(cred, now)
 	// One that was found beside the store's current one is the one to use from now on.
-	if e.known && !e.cred.same(a.cred) && !e.logins.refusedAt(e.cred).IsZero() {
-		c.keep(e, a.cred, now)
+	if e.known && !e.cred.same(cred) && !e.logins.refusedAt(e.cred).IsZero() {
+		c.keep(e, cred, now)
 	}
-	a.passTurn()
 }
 
 // Refused reports that the database refused the credential with the words of verdict, and returns
