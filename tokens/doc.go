@@ -12,7 +12,6 @@
 //	Env       auth=env:NAME                        an environment variable
 //	File      auth=file:/run/secrets/pw            a file, read anew for each credential
 //	Exec      auth=exec:/usr/bin/my-helper --flag  a program that prints the password
-//	Constant  auth=constant://?val=…               for tests
 //
 // A source is simple: it may be slow, and remembers nothing. A Cache stands between the sources and
 // the connections, and sees to the rest. What secret stores keep, a bare password or JSON, is read by

@@ -181,14 +181,24 @@ func newSecret(r *config.Route, log *slog.Logger) (source, error) {
 		s := &tokens.File{Path: u.Name, Decoder: u.Decoder(r.User)}
 		return source{Source: s, ttl: u.TTL()}, u.Close()
 	case "constant":
-		s := &tokens.Constant{Value: tokens.NewSecret(u.Option("val")), Decoder: u.Decoder(r.User)}
-		log.Warn("auth=constant:// is for tests: everybody on this machine can read the password in the arguments of this process",
-			"hint", "put it into a file or an environment variable, and write auth=file:PATH or auth=env:NAME")
+		if u.Option("val") != "" {
+			return source{}, errInArguments
+		}
+		s := &tokens.Env{Name: u.Option("envvar"), Decoder: u.Decoder(r.User)}
+		if s.Name == "" {
+			return source{}, errInArguments
+		}
 		return source{Source: s, rotation: noRotation}, u.Close()
 	case "env", "exec":
 		return newPassword(&config.Route{User: r.User, Auth: u.Scheme + ":" + strings.TrimPrefix(r.Auth, u.Scheme+"://")})
 	}
 	return source{}, &tokens.Error{Source: "auth=", Err: errors.New("unknown secret store"), Advice: sourceNames}
+}
+
+// errInArguments is the error for the one secret URL that is no name but the secret.
+var errInArguments = &tokens.Error{
+	Source: "auth=constant://", Err: errors.New("a password does not go into a route, which everybody on this machine can read"),
+	Advice: "put it into a file or an environment variable, and write auth=file:PATH, auth=env:NAME or auth=constant://?envvar=NAME", Denied: true,
 }
 
 // stored is a source that reads the secret store of u.
