@@ -114,7 +114,7 @@ func (v *Verifier) exchange(client net.Conn, question pgproto3.BackendMessage) (
 			Stage: proxy.StagePeer, Err: errors.New("client left when it was asked for the local password"), Advice: v.advice(),
 		}
 	case err != nil:
-		return nil, &proxy.SetupError{Stage: proxy.StageClient, Err: fmt.Errorf("read the client's answer to SASL: %w", err)}
+		return nil, &proxy.SetupError{Stage: proxy.StageClient, Err: fmt.Errorf("read the client's answer to SASL: %w", err), Advice: v.advice()}
 	case m.kind() != 'p':
 		return nil, clientError(protocolViolation, checkClient, "expected SASL response, got message type %q", m.kind())
 	}

@@ -135,25 +135,54 @@ func (c *client) said(kind byte) string {
 	return string(m[messageHeader+4:])
 }
 
-// prove takes its part in an exchange that is not bound, for a password that is prepared, and sees to
-// it that the other side proves that it knows it too.
-func (c *client) prove(prepared string) {
+// exchange answers with what is known of a password that is prepared, and is not bound, up to the proof,
+// which it returns unsent.
+func (c *client) exchange(prepared string) (conversation *scram.ClientConversation, proof string) {
 	c.t.Helper()
 	client, err := scram.SHA256.NewClientUnprepped("", prepared, "")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	conversation := client.NewConversation()
-	step := func(said string) string {
-		message, err := conversation.Step(said)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		return message
+	conversation = client.NewConversation()
+	return conversation, c.challengeOf(conversation, mechanismSCRAM)
+}
+
+// challengeOf begins conversation and returns the proof that answers the challenge.
+func (c *client) challengeOf(conversation *scram.ClientConversation, mechanism string) (proof string) {
+	c.t.Helper()
+	first, err := conversation.Step("")
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	if proof, err = conversation.Step(c.challenge(mechanism, first)); err != nil {
+		c.t.Fatal(err)
+	}
+	return proof
+}
+
+// prove proves that it knows a password that is prepared, and sees to it that the other side does too.
+func (c *client) prove(prepared string) {
+	c.t.Helper()
 	c.saslRequest(mechanismSCRAM)
-	c.write(raw('p', []byte(step(c.challenge(mechanismSCRAM, step(""))))...))
-	step(c.said(12))
+	c.finish(c.exchange(prepared))
+}
+
+func (c *client) finish(conversation *scram.ClientConversation, proof string) {
+	c.t.Helper()
+	c.write(raw('p', []byte(proof)...))
+	if _, err := conversation.Step(c.said(12)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// proveInTLS opens a session within TLS, where a client may as well not know about binding.
+func (c *client) proveInTLS() {
+	c.t.Helper()
+	c.requestTLS()
+	c.startup()
+	c.saslRequest(mechanismSCRAMPlus, mechanismSCRAM)
+	c.finish(c.exchange(localSecret))
+	c.untilReady()
 }
 
 func TestLocalPasswordIsPreparedAsTheServerDoes(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,21 +192,5 @@ func TestDriversThatInsistOnTLSWork(t *testing.T) {
 				t.Errorf("got %v, %v", results, err)
 			}
 		})
-	}
-}
-
-// What came in clear is not from inside of TLS, whoever wants to have it so.
-func TestWordsInClearBehindSSLRequestBreakTLS(t *testing.T) {
-	db := startDatabase(t, takes(secret))
-	v := newValet(t, db.addr)
-	v.server.Door.TLS = localTLS()
-	c := v.serve(t).dial(t)
-	c.write(slices.Concat(sslRequest, startupPacket(t, map[string]string{"user": "mallory"})))
-	if got := c.rest(); !bytes.HasPrefix(got, []byte("S")) || bytes.ContainsAny(got, "NRE") {
-		t.Errorf("got %q, want S and then nothing in clear", got)
-	}
-	v.log.await(t, "set-up failed")
-	if n := len(db.all()); n != 0 {
-		t.Errorf("got %d connections to the database, want none", n)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 var (
@@ -117,60 +116,6 @@ func TestStartupMessageReachesDatabaseAsItCame(t *testing.T) {
 	}
 }
 
-func TestBadStartupPacketIsRefusedWithoutDialling(t *testing.T) {
-	v30, end := version(3, 0), []byte{0}
-	for _, row := range []struct {
-		name, code, message string
-		declined            int // requests for encryption
-		sent                []byte
-	}{
-		{"length 0", protocolViolation, "invalid length", 0, []byte{0, 0, 0, 0, 0, 0, 0, 0}},
-		{"length 7", protocolViolation, "invalid length", 0, []byte{0, 0, 0, 7, 0, 3, 0}},
-		{"length 10005", protocolViolation, "invalid length", 0, []byte{0, 0, 0x27, 0x15, 0, 3, 0, 0}},
-		{"length 0x7fffffff", protocolViolation, "invalid length", 0, []byte{0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0}},
-		{"negative length", protocolViolation, "invalid length", 0, []byte{0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0}},
-		{"version 2.0", featureNotSupported, "protocol 2.0", 0, packet(version(2, 0), fields("user", "x"), end)},
-		{"version 4.0", featureNotSupported, "protocol 4.0", 0, packet(version(4, 0), fields("user", "x"), end)},
-		{"version 0.0", featureNotSupported, "protocol 0.0", 0, packet(version(0, 0), end)},
-		{"SSL twice", featureNotSupported, "protocol 1234.5679", 1, slices.Concat(sslRequest, sslRequest)},
-		{"GSS twice", featureNotSupported, "protocol 1234.5680", 1, slices.Concat(gssRequest, gssRequest)},
-		{"SSL, GSS, SSL", featureNotSupported, "protocol 1234.5679", 2, slices.Concat(sslRequest, gssRequest, sslRequest)},
-		{"SSL with a tail", featureNotSupported, "protocol 1234.5679", 0, packet(version(1234, 5679), end)},
-		{"nothing behind the version", protocolViolation, "terminator", 0, packet(v30)},
-		{"no terminator", protocolViolation, "terminator", 0, packet(v30, fields("user", "x"))},
-		{"value without end", protocolViolation, "no end", 0, packet(v30, []byte("user\x00x"))},
-		{"name without end", protocolViolation, "no end", 0, packet(v30, []byte("user"))},
-		{"name without value", protocolViolation, "no end", 0, packet(v30, []byte("user\x00"))},
-		{"bytes behind the terminator", protocolViolation, "terminator", 0, packet(v30, fields("user", "x"), end, end)},
-		{"no user", invalidAuthorization, "no PostgreSQL user name", 0, packet(v30, fields("database", "x"), end)},
-		{"empty user", invalidAuthorization, "no PostgreSQL user name", 0, packet(v30, fields("user", ""), end)},
-		{"HTTP GET", protocolViolation, "HTTP", 0, []byte("GET / HTTP/1.1\r\nHost: localhost:5432\r\n\r\n")},
-		{"HTTP POST", protocolViolation, "HTTP", 0, []byte("POST /x HTTP/1.1\r\nHost: localhost:5432\r\n\r\n")},
-		{"HTTP/2", protocolViolation, "HTTP", 0, []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")},
-		{"cancel key of 3 bytes", protocolViolation, "cancel request", 0, packet(version(1234, 5678), []byte("pid.abc"))},
-		{"cancel key of 257 bytes", protocolViolation, "cancel request", 0, packet(version(1234, 5678), make([]byte, 4+257))},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			db := startDatabase(t, takes(secret))
-			v := newValet(t, db.addr)
-			v.engine.User = ""
-			c := v.serve(t).dial(t)
-			c.write(row.sent)
-			c.read(row.declined)
-			response := c.refused()
-			if response.Code != row.code || !strings.Contains(response.Message, row.message) {
-				t.Errorf("got %s %q, want %s and %q", response.Code, response.Message, row.code, row.message)
-			}
-			if record := v.log.await(t, "set-up failed"); record["stage"] != "client" || record["hint"] == nil {
-				t.Errorf("got log record %v, want stage client and a hint", record)
-			}
-			if n := len(db.all()); n != 0 || v.source.called() != 0 {
-				t.Errorf("got %d connections to the database and %d requests for a credential, want none", n, v.source.called())
-			}
-		})
-	}
-}
-
 func TestPortProbeIsNoFailure(t *testing.T) {
 	for name, leave := range map[string]func(c *client){
 		"closes": func(c *client) { c.Close() },
@@ -232,30 +177,6 @@ func TestDirectTLSClientGetsAlert(t *testing.T) {
 	c.Close()
 	if record := v.log.await(t, "set-up failed"); !strings.Contains(fmt.Sprint(record["hint"]), "sslmode=disable") {
 		t.Errorf("got log record %v, want a hint at sslmode=disable", record)
-	}
-	if n := len(db.all()); n != 0 {
-		t.Errorf("got %d connections to the database, want none", n)
-	}
-}
-
-func TestTrickleEndsAtTimeLimit(t *testing.T) {
-	db := startDatabase(t, takes(secret))
-	v := newValet(t, db.addr)
-	v.server.HandshakeTimeout = 100 * time.Millisecond
-	c := v.serve(t).dial(t)
-	whole := startupPacket(t, map[string]string{"user": "whoever", "options": strings.Repeat("x", 9000)})
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	began := time.Now()
-	for i := 0; ; i++ {
-		<-tick.C
-		if found, _ := v.log.find("set-up failed"); len(found) > 0 {
-			break
-		}
-		if time.Since(began) > patience {
-			t.Fatalf("still being read after %d bytes and %v", i, time.Since(began))
-		}
-		c.write(whole[i : i+1])
 	}
 	if n := len(db.all()); n != 0 {
 		t.Errorf("got %d connections to the database, want none", n)
