@@ -55,7 +55,7 @@ func (k *cancelKeys) find(key string) (to proxy.Endpoint, ok bool) {
 func (e *Engine) cancel(ctx context.Context, up *proxy.Upstream, request cancelRequest) error {
 	to, ok := e.cancelKeys.find(request.key())
 	if !ok {
-		up.Log.Info("cancel request with an unknown key ignored")
+		up.Log.Debug("cancel request with an unknown key ignored") // anybody can send many
 		return nil
 	}
 	err := up.Errand(ctx, to, func(bare net.Conn) error {

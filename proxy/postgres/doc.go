@@ -5,8 +5,10 @@
 //
 //	client          dbvalet           upstream
 //	  |--SSLRequest--->|                 |
-//	  |<------'N'------|                 |           startup.go
-//	  |-StartupMessage>|                 |
+//	  |<---'S' or 'N'--|                 |           startup.go
+//	  |====== TLS =====|                 |           localtls.go, where the Door has it
+//	  |-StartupMessage>|                 |           admit.go
+//	  |<--- SCRAM ---->|                 |           localpassword.go, where the route has a password
 //	  |                |--SSLRequest---->|
 //	  |                |<-----'S'--------|           tls.go
 //	  |                |====== TLS ======|
@@ -16,7 +18,8 @@
 //	  |<ParameterStatus, BackendKeyData, ReadyForQuery|  prologue.go, as they came
 //	  |<============== bytes ===========>|           package proxy
 //
-// The client is never asked for a password. Both sides speak the protocol version that the client
+// The client is never asked for the database's password, and the database is not contacted for a client
+// that may not come in. Both sides speak the protocol version that the client
 // asked for and the database agreed to; the engine has none of its own.
 //
 // It never reads ahead: before TLS, bytes that an attacker put in front of the handshake would else
