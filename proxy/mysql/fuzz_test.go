@@ -171,3 +171,4 @@ type recorder struct {
 func (r *recorder) Write(b []byte) (int, error)   { return r.written.Write(b) }
 func (r *recorder) Read(b []byte) (int, error)    { return r.script.Read(b) }
 func (r *recorder) SetDeadline(_ time.Time) error { return nil }
+func (r *recorder) Close() error                  { return nil }

@@ -50,8 +50,11 @@ type session struct {
 	change atomic.Pointer[change]
 
 	// Of the reader.
-	pending []byte // for the client, before anything else
-	over    bool   // there is nothing after pending
+	guarded bool         // the client offered no files, and is not to be asked for any
+	files   fileRequests // while it is guarded
+	unsure  []byte       // the first bytes of a packet, until it is clear whether it asks for a file
+	pending []byte       // for the client, before anything else
+	over    bool         // there is nothing after pending
 }
 
 // watch makes a session of h's connection to the database. The session lives longer than ctx.
@@ -59,6 +62,7 @@ func watch(ctx context.Context, conn net.Conn, h *handshake) *session {
 	s := &session{
 		Conn: conn, engine: h.engine, up: h.up, door: h.client.Door, to: h.opening.Endpoint(), database: h.database(),
 		greeted: h.greeted.capabilities, reply: h.reply,
+		guarded: !h.reply.has(mysql.CLIENT_LOCAL_FILES), files: fileRequests{seq: h.seq},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s
@@ -106,7 +110,7 @@ func (s *session) Write(b []byte) (int, error) {
 	return written, nil
 }
 
-// Read returns what is for the client.
+// Read returns what is for the client. b has room for more than a packet's header.
 func (s *session) Read(b []byte) (int, error) {
 	for {
 		switch {
@@ -117,17 +121,30 @@ func (s *session) Read(b []byte) (int, error) {
 		case s.over:
 			return 0, io.EOF
 		}
-		n, err := s.Conn.Read(b)
+		begun := copy(b, s.unsure)
+		n, err := s.Conn.Read(b[begun:])
+		n += begun
+		s.unsure = nil
 		c := s.change.Load()
 		if c == nil {
-			return n, err
+			pass := s.admit(b[:n])
+			switch {
+			case err != nil && !s.over:
+				return n, err // what was unsure too
+			case pass > 0:
+				return pass, nil
+			}
+			continue
 		}
 		s.change.Store(nil)
-		if n == 0 && err != nil && c.refusal == nil {
+		if n == begun && err != nil && c.refusal == nil {
 			close(c.done)
 			return 0, err
 		}
-		s.pending, s.over = s.conclude(c, bytes.Clone(b[:n]))
+		told, over := s.conclude(c, bytes.Clone(b[:n]))
+		s.over = over
+		pass := s.admit(told)
+		s.pending = append(told[:pass:pass], s.pending...)
 		close(c.done)
 	}
 }
