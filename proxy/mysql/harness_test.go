@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,6 +228,8 @@ type database struct {
 	addr string
 	seen *lines
 
+	active atomic.Int64 // connections that are open
+
 	mu    sync.Mutex
 	conns int
 }
@@ -255,7 +258,9 @@ func newDatabase(t testing.TB, script func(*peer)) *database {
 			d.mu.Lock()
 			d.conns++
 			d.mu.Unlock()
+			d.active.Add(1)
 			serving.Go(func() {
+				defer d.active.Add(-1)
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 				script(&peer{t, conn, d.seen})
