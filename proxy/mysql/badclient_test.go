@@ -70,7 +70,7 @@ func drip(p *peer) error {
 		ticker := time.NewTicker(50 * time.Millisecond)
 		defer ticker.Stop()
 		for range ticker.C {
-			if _, err := p.Conn.Write([]byte{1}); err != nil {
+			if _, err := p.Write([]byte{1}); err != nil {
 				return
 			}
 		}
