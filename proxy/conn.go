@@ -25,6 +25,9 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	keepClientAlive(conn)
 
 	who, session, err := s.handshake(ctx, conn, client, seat)
+	if errors.Is(err, peer.ErrGone) {
+		err = nil // nobody is there to be refused anything, as after a probe of the port
+	}
 	if err != nil {
 		s.Counts.count(err)
 		if stageOf(err) == StagePeer {
