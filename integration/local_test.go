@@ -52,7 +52,7 @@ func TestClientsThatInsistOnTLSAreServed(t *testing.T) {
 		{"wrong password", conninfo(1, "sslmode=require password=wrong"), "password authentication failed"},
 		{"channel binding", conninfo(1, "sslmode=require channel_binding=require password='"+localPW+"'"), "served TLS"},
 		{"require_auth", conninfo(1, "sslmode=require require_auth=scram-sha-256 password='"+localPW+"'"), "served TLS"},
-		{"older protocol", conninfo(1, "sslmode=require min_protocol_version=3.2 max_protocol_version=3.2 password='"+localPW+"'"), "served TLS"},
+		{"newest protocol", conninfo(1, "sslmode=require min_protocol_version=3.2 max_protocol_version=3.2 password='"+localPW+"'"), "served TLS"},
 		{"client certificate", conninfo(2, certificate+"sslmode=verify-full sslrootcert="+ca.file), "served TLS"},
 		{"no client certificate", conninfo(2, "sslmode=require"), "alert certificate required"},
 		{"no TLS where a certificate is asked for", conninfo(2, "sslmode=disable"), "encrypted connections only"},
