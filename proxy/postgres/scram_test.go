@@ -1,17 +1,14 @@
 package postgres
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/xdg-go/scram"
@@ -176,94 +173,6 @@ func TestSCRAMIsAnsweredEachTime(t *testing.T) {
 		if calls := valet.source.called(); calls != i+1 {
 			t.Errorf("login %d: got %d requests for a credential, want one for each", i+1, calls)
 		}
-	}
-}
-
-func TestFalseSCRAMServerIsRefused(t *testing.T) {
-	salted := ",s=" + base64.StdEncoding.EncodeToString([]byte("salt"))
-	// first makes a server's first message that continues the client's nonce with more.
-	first := func(more string) func(v *verifier, c *dbConn) {
-		return func(v *verifier, c *dbConn) {
-			_, nonce, _ := strings.Cut(v.begin(c), "r=")
-			v.challenge(c, "r="+nonce+more)
-		}
-	}
-	// says has the server say b in place of its first message.
-	says := func(b ...byte) func(v *verifier, c *dbConn) {
-		return func(v *verifier, c *dbConn) { v.begin(c); c.write(b...); c.answer() }
-	}
-	// final has the server end an exchange, which the client took its part in, with b.
-	final := func(b ...byte) func(v *verifier, c *dbConn) {
-		return func(v *verifier, c *dbConn) { v.verify(c); c.write(b...) }
-	}
-	for _, row := range []struct {
-		name, code, message string
-		play                func(v *verifier, c *dbConn)
-		proof               bool // the client has sent its proof by then
-	}{
-		{"AuthenticationOk in place of the challenge", invalidAuthorization, "left the exchange", says(request(0)...), false},
-		{"cleartext in place of the challenge", invalidAuthorization, "left the exchange", says(request(3)...), false},
-		{"SASL again in place of the challenge", invalidAuthorization, "left the exchange", says(request(10, fields("SCRAM-SHA-256", "")...)...), false},
-		{"the end in place of the challenge", invalidAuthorization, "left the exchange", says(request(12, []byte("v=YQ==")...)...), false},
-		{"a notice in place of the challenge", invalidAuthorization, "left the exchange", says(raw('N', 0)...), false},
-		{"a challenge of another kind", invalidAuthorization, "left the exchange", says(raw('S', []byte("\x00\x00\x00\x0br=a,s=YQ==,i=1")...)...), false},
-		{"2 bytes in place of the challenge", invalidAuthorization, "left the exchange", says(raw('R', 0, 0)...), false},
-		{"hangs up in place of the challenge", connectionFailure, "unexpected EOF", func(v *verifier, c *dbConn) { v.begin(c) }, false},
-		{"empty challenge", invalidAuthorization, "SCRAM", says(request(11)...), false},
-		{"challenge of 60 kB with control characters", invalidAuthorization, "SCRAM", says(request(11, bytes.Repeat([]byte("\x1b[2J,"), 10_000)...)...), false},
-		{"challenge of 100 kB", cannotConnectNow, "announces", says(request(11, make([]byte, 100_000)...)...), false},
-		{"extension", invalidAuthorization, "extensions", says(request(11, []byte("m=x,r=a,s=YQ==,i=1")...)...), false},
-		{"nonce not extended", invalidAuthorization, "nonce", says(request(11, []byte("r=other,s=YQ==,i=1")...)...), false},
-		{"salt not base64", invalidAuthorization, "SCRAM", first("x,s=!!,i=1"), false},
-		{"no iterations", invalidAuthorization, "SCRAM", first("x" + salted), false},
-		{"iterations 0", invalidAuthorization, "iterations", first("x" + salted + ",i=0"), false},
-		{"iterations -1", invalidAuthorization, "iterations", first("x" + salted + ",i=-1"), false},
-		{"iterations not a number", invalidAuthorization, "iterations", first("x" + salted + ",i=many"), false},
-		{"iterations 1000001", invalidAuthorization, "1000001 iterations", first("x" + salted + ",i=1000001"), false},
-		{"iterations 2147483648", invalidAuthorization, "2147483648 iterations", first("x" + salted + ",i=2147483648"), false},
-		{"iterations beyond 64 bits", invalidAuthorization, "iterations", first("x" + salted + ",i=" + strings.Repeat("9", 30)), false},
-		{"AuthenticationOk in place of the proof", invalidAuthorization, "before its proof", final(request(0)...), true},
-		{"ready in place of the proof", invalidAuthorization, "before its proof", final(raw('Z', 'I')...), true},
-		{"wrong proof", invalidAuthorization, "could not prove", final(request(12, []byte("v="+base64.StdEncoding.EncodeToString(make([]byte, 32)))...)...), true},
-		{"empty proof", invalidAuthorization, "could not prove", final(request(12)...), true},
-		{"error in place of the proof", invalidAuthorization, "could not prove", final(request(12, []byte("e=other-error")...)...), true},
-		{"hangs up in place of the proof", connectionFailure, "unexpected EOF", final(), true},
-		{"asks again after the proof", invalidAuthorization, "twice", func(v *verifier, c *dbConn) {
-			c.send(&pgproto3.AuthenticationSASLFinal{Data: []byte(v.verify(c))})
-			c.write(request(3)...)
-		}, true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			v := &verifier{password: secret, mechanisms: []string{"SCRAM-SHA-256"}}
-			db := startDatabase(t, func(c *dbConn) {
-				c.open()
-				row.play(v, c)
-				if row.code != connectionFailure {
-					c.wait()
-				}
-			})
-			valet := serve(t, db.addr)
-			c := valet.dial(t)
-			c.startup()
-			began := time.Now()
-			response := c.refused()
-			if response.Code != row.code || !strings.Contains(response.Message, row.message) {
-				t.Errorf("got %s %q, want %s and %q", response.Code, response.Message, row.code, row.message)
-			}
-			if took := time.Since(began); took > patience/2 {
-				t.Errorf("it took %v", took)
-			}
-			if got := bytes.Contains(db.received(0), []byte(",p=")); got != row.proof {
-				t.Errorf("the client sent its proof: %v, want %v", got, row.proof)
-			}
-			if db.saw(secret) || len(db.all()) != 1 {
-				t.Errorf("the database got the password, or more than one connection (%d)", len(db.all()))
-			}
-			if record := valet.log.await(t, "set-up failed"); len(record["err"].(string)) > 4000 {
-				t.Errorf("the log has an error of %d bytes", len(record["err"].(string)))
-			}
-		})
 	}
 }
 

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"crypto/tls"
-	"strings"
 	"testing"
 )
 
@@ -26,35 +25,6 @@ func TestDirectTLS(t *testing.T) {
 	c := db.all()[0]
 	if c.state.NegotiatedProtocol != "postgresql" || c.state.ServerName != serverName {
 		t.Errorf("got ALPN %q and SNI %q, want postgresql and %s", c.state.NegotiatedProtocol, c.state.ServerName, serverName)
-	}
-}
-
-func TestDirectTLSInsistsOnALPN(t *testing.T) {
-	mute := goodTLS().Clone()
-	mute.NextProtos = nil
-	foreign := goodTLS().Clone()
-	foreign.NextProtos = []string{"h2"}
-	for _, row := range []struct {
-		name, message string
-		play          script
-	}{
-		{"a server without ALPN", "ALPN", direct(mute)},
-		{"a server of another protocol", "TLS handshake", direct(foreign)},
-		{"a server that wants to be asked first", "TLS handshake", func(c *dbConn) { c.sslRequest() }},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			db := startDatabase(t, row.play)
-			v := newValet(t, db.addr)
-			v.engine.Direct = true
-			c := v.serve(t).dial(t)
-			c.startup()
-			if response := c.refused(); !strings.Contains(response.Message, row.message) {
-				t.Errorf("got %s %q, want %q in it", response.Code, response.Message, row.message)
-			}
-			if db.saw(secret) || db.saw("whoever") {
-				t.Errorf("the server got %q, want nothing", db.received(0))
-			}
-		})
 	}
 }
 
