@@ -161,6 +161,51 @@ func FuzzLogin(f *testing.F) {
 	})
 }
 
+// FuzzClient lets a client say anything at all, to a route that wants a password and to one that doesn't.
+func FuzzClient(f *testing.F) {
+	for _, script := range []string{
+		framed(1, asClient(clientCapabilities, "app", "", mysql.AUTH_NATIVE_PASSWORD)) + framed(3, strings.Repeat("x", 32)),
+		framed(1, asClient(clientCapabilities, "app", strings.Repeat("x", 32), mysql.AUTH_CACHING_SHA2_PASSWORD)),
+		framed(1, sslRequest(clientCapabilities)) + "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+	} {
+		f.Add([]byte(script), true)
+		f.Add([]byte(script), false)
+	}
+	greeted, err := decodeGreeting([]byte(hello(mysql.AUTH_NATIVE_PASSWORD)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, script []byte, shut bool) {
+		e := &Engine{}
+		if shut {
+			e.Password = localVerifier
+		}
+		conn := &recorder{script: bytes.NewReader(script)}
+		h := &handshake{
+			engine: e, up: quiet, opening: &proxy.Opening{}, greeted: greeted,
+			client: &proxy.Client{Conn: conn, Door: &proxy.Door{TLS: serverTLS, Users: []string{"app"}}},
+		}
+		if err := h.hear(); err == nil && (shut || h.reply.user != "app" && h.reply.user != "") {
+			t.Errorf("%q is let in", script)
+		}
+	})
+}
+
+func FuzzVerifier(f *testing.F) {
+	f.Add([]byte(serverScramble), mysql.CalcCachingSha2Password([]byte(serverScramble), []byte("another")), "another")
+	f.Add([]byte{}, []byte{}, "")
+	f.Fuzz(func(t *testing.T, scramble, answer []byte, password string) {
+		v := NewVerifier(tokens.NewSecret(password))
+		right := mysql.CalcCachingSha2Password(scramble, []byte(password))
+		if password != "" && !v.verify(scramble, right) {
+			t.Errorf("the right answer %q is refused", right)
+		}
+		if v.verify(scramble, answer) && !bytes.Equal(answer, right) && password != "" {
+			t.Errorf("answer %q is accepted", answer)
+		}
+	})
+}
+
 // A recorder is a connection that keeps what is written and reads a script.
 type recorder struct {
 	net.Conn
@@ -168,7 +213,8 @@ type recorder struct {
 	script  io.Reader
 }
 
-func (r *recorder) Write(b []byte) (int, error)   { return r.written.Write(b) }
-func (r *recorder) Read(b []byte) (int, error)    { return r.script.Read(b) }
-func (r *recorder) SetDeadline(_ time.Time) error { return nil }
-func (r *recorder) Close() error                  { return nil }
+func (r *recorder) Write(b []byte) (int, error)        { return r.written.Write(b) }
+func (r *recorder) Read(b []byte) (int, error)         { return r.script.Read(b) }
+func (r *recorder) SetDeadline(_ time.Time) error      { return nil }
+func (r *recorder) SetWriteDeadline(_ time.Time) error { return nil }
+func (r *recorder) Close() error                       { return nil }

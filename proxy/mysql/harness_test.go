@@ -56,6 +56,28 @@ func makeCertificate() (*tls.Config, []byte) {
 	return config, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
+// issue makes a certificate for name that ends at a time, in the name of serverTLS's.
+func issue(name string, end time.Time) *tls.Config {
+	issuer := serverTLS.Certificates[0]
+	parent, err := x509.ParseCertificate(issuer.Certificate[0])
+	if err != nil {
+		panic(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: end.Add(-2 * time.Hour), NotAfter: end}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), issuer.PrivateKey)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// strangersTLS has a certificate for host that nobody trusts.
+var strangersTLS, _ = makeCertificate()
+
 // clientTLS trusts serverTLS.
 var clientTLS = func() *tls.Config {
 	roots := x509.NewCertPool()
@@ -214,8 +236,10 @@ func (p *peer) say(seq byte, payload string) { _, _ = p.Write(newPacket(seq, []b
 func (p *peer) raw(b string) { _, _ = p.Write([]byte(b)) }
 
 // tls makes the rest of the conversation an encrypted one.
-func (p *peer) tls() bool {
-	conn := tls.Server(p.Conn, serverTLS)
+func (p *peer) tls() bool { return p.tlsWith(serverTLS) }
+
+func (p *peer) tlsWith(config *tls.Config) bool {
+	conn := tls.Server(p.Conn, config)
 	if err := conn.Handshake(); err != nil {
 		return false
 	}

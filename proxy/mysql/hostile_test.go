@@ -1,13 +1,17 @@
 package mysql
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"dbvalet/proxy"
 )
 
 // A server that isn't what it should be gets no credential, and the client hears what was wrong.
@@ -27,12 +31,55 @@ func TestHostileServerGetsNoCredential(t *testing.T) {
 			_, _ = io.Copy(io.Discard, p)
 		}
 	}
+	shows := func(config *tls.Config) func(*peer) {
+		return func(p *peer) {
+			p.say(0, hello(mysql.AUTH_CLEAR_PASSWORD))
+			p.packet()
+			if p.tlsWith(config) {
+				p.packet()
+				p.say(3, okPacket)
+			}
+		}
+	}
+	hang := func(p *peer) { _, _ = io.Copy(io.Discard, p) }
+	const overdue = "the time for the connection's set-up is over"
 	rows := []struct {
 		name    string
 		methods string
 		script  func(*peer)
 		want    string // in the client's error
 	}{
+		{"says nothing", "", hang, overdue},
+		{"half a greeting and nothing more", "", func(p *peer) {
+			p.raw("\x40\x00\x00\x00\x0a8.0")
+			hang(p)
+		}, overdue},
+		{"a greeting that drips for ever", "", func(p *peer) {
+			p.raw("\x00\x10\x00\x00\x0a")
+			ticker := time.NewTicker(20 * time.Millisecond)
+			defer ticker.Stop()
+			for range ticker.C {
+				if _, err := p.Write([]byte("8")); err != nil {
+					return
+				}
+			}
+		}, overdue},
+		{"no word in place of TLS", "", func(p *peer) {
+			p.say(0, hello(""))
+			hang(p)
+		}, "TLS"},
+		{"no word in the login", "", after(func(*peer) {}), "timeout"},
+		{"no word after its question", "", after(func(p *peer) { p.say(3, "\xfemysql_native_password\x00"+serverScramble+"\x00") }), "timeout"},
+		{"half an answer", "", after(func(p *peer) { p.raw("\x07\x00\x00\x03\x00") }), "timeout"},
+		{"a certificate of nobody's", "", shows(strangersTLS), "not signed by a CA"},
+		{"an expired certificate", "", shows(issue(host, time.Now().Add(-time.Hour))), "expired"},
+		{"a certificate for another name", "", shows(issue("db.example.org", time.Now().Add(time.Hour))), "db.example.org"},
+		{"TLS 1.0", "", shows(&tls.Config{Certificates: serverTLS.Certificates, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}), "TLS"},
+		{"closes after TLS", "", func(p *peer) {
+			p.say(0, hello(""))
+			p.packet()
+			p.tls()
+		}, "the database's answer"},
 		{"nothing, and closes", "", func(*peer) {}, "greeting"},
 		{"half a header", "", func(p *peer) { p.raw("\x10\x00") }, "greeting"},
 		{"half a greeting", "", func(p *peer) { p.raw("\x40\x00\x00\x00\x0a8.0") }, "greeting"},
@@ -97,6 +144,30 @@ func TestHostileServerGetsNoCredential(t *testing.T) {
 			p.packet()
 			p.say(5, "P\x14"+serverScramble[:18])
 		}), "too many iterations"},
+		{"asks parsec for 2^30 times the work", "", after(func(p *peer) {
+			p.say(3, "\xfeparsec\x00"+serverScramble+serverScramble)
+			p.packet()
+			p.say(5, "P\x1e"+serverScramble[:18])
+		}), "too many iterations"},
+		{"asks parsec with half a salt", "", after(func(p *peer) {
+			p.say(3, "\xfeparsec\x00"+serverScramble+serverScramble)
+			p.packet()
+			p.say(5, "P\x00"+serverScramble[:9])
+		}), "malformed"},
+		{"asks for sha2 with too little", "", after(func(p *peer) { p.say(3, "\xfecaching_sha2_password\x00"+serverScramble[:19]) }), "19 bytes only"},
+		{"asks for the whole password twice", "!password,!sha256_password", after(func(p *peer) {
+			p.say(3, "\x01\x04")
+			p.packet()
+			p.say(5, "\x01\x04")
+		}), "not expected"},
+		{"asks for a second factor for ever", "!password,!sha256_password", after(func(p *peer) {
+			for seq := byte(3); ; seq += 2 {
+				p.say(seq, "\x02mysql_native_password\x00"+serverScramble+"\x00")
+				if p.packet() == nil {
+					return
+				}
+			}
+		}), "more than 16 packets"},
 		{"asks a question that isn't for a password", "", after(func(p *peer) { p.say(3, "\xfedialog\x00\x02One-time code:") }), "One-time code:"},
 		{"asks for the whole password without sha2", "", after(func(p *peer) { p.say(3, "\x01\x04") }), "not expected"},
 		{"asks for other plugins for ever", "", after(func(p *peer) {
@@ -114,37 +185,54 @@ func TestHostileServerGetsNoCredential(t *testing.T) {
 		{"16 MiB in the login", "", after(func(p *peer) { p.raw("\xff\xff\xff\x03") }), "too long"},
 		{"closes in the login", "", func(p *peer) { p.open(mysql.AUTH_NATIVE_PASSWORD) }, "the database's answer"},
 	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			methods, err := ParseMethods(row.methods)
-			if err != nil {
-				t.Fatal(err)
-			}
-			db := newDatabase(t, row.script)
-			r := serve(t, &Engine{User: "app", RequireAuth: methods}, db.addr, &source{passwords: []string{secret}})
-			client, got := dial(t, r.addr)
-			if got == nil || got.kind() != errHeader {
-				got = client.logIn("x")
-			}
-			if got == nil || got.kind() != errHeader {
-				t.Fatalf("the client got %q, want an error", got)
-			}
-			e := decodeDatabaseError(got.payload(), false)
-			if !strings.Contains(e.message, row.want) || !strings.Contains(e.message, "hint: ") || !strings.HasPrefix(e.message, "dbvalet: ") {
-				t.Errorf("the client got %q, want %q and a hint in it", e.message, row.want)
-			}
-			if len(e.message) > maxErrorText || strings.ContainsAny(e.message, "\x1b\n") {
-				t.Errorf("bad text of %d bytes: %q", len(e.message), e.message)
-			}
-			if strings.Contains(db.seen.String(), secret) {
-				t.Errorf("the server has the secret")
-			}
-			if strings.Contains(e.message, secret) {
-				t.Errorf("the secret is in the error %q", e.message)
-			}
-		})
+	before := measure(nil)
+	t.Run("rows", func(t *testing.T) {
+		for _, row := range rows {
+			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
+				meetHostile(t, row.methods, row.script, row.want)
+			})
+		}
+	})
+	before.wait(t, nil)
+}
+
+// meetHostile logs in through a route to a hostile server, and wants this text in the client's error.
+func meetHostile(t *testing.T, allowed string, script func(*peer), want string) {
+	t.Helper()
+	methods, err := ParseMethods(allowed)
+	if err != nil {
+		t.Fatal(err)
 	}
+	db := newDatabase(t, script)
+	r := serve(t, &Engine{User: "app", RequireAuth: methods}, db.addr, &source{passwords: []string{secret}}, func(s *proxy.Server) {
+		s.HandshakeTimeout = time.Second
+	})
+	client, got := dial(t, r.addr)
+	if got == nil || got.kind() != errHeader {
+		got = client.logIn("x")
+	}
+	if got == nil || got.kind() != errHeader {
+		t.Fatalf("the client got %q, want an error", got)
+	}
+	e := decodeDatabaseError(got.payload(), false)
+	if !strings.Contains(e.message, want) || !strings.Contains(e.message, "hint: ") || !strings.HasPrefix(e.message, "dbvalet: ") {
+		t.Errorf("the client got %q, want %q and a hint in it", e.message, want)
+	}
+	if len(e.message) > maxErrorText || strings.ContainsAny(e.message, "\x1b\n") {
+		t.Errorf("bad text of %d bytes: %q", len(e.message), e.message)
+	}
+	if strings.Contains(db.seen.String(), secret) {
+		t.Errorf("the server has the secret")
+	}
+	if strings.Contains(e.message, secret) {
+		t.Errorf("the secret is in the error %q", e.message)
+	}
+	if !client.isClosed() {
+		t.Error("the client's connection goes on")
+	}
+	client.Close()
+	load{goroutines: 1 << 20, descriptors: 1 << 20}.wait(t, db) // the server's connection is closed too
 }
 
 func TestServersErrorBeforeItsGreetingIsForwardedVerbatim(t *testing.T) {
