@@ -9,7 +9,9 @@
 //	  |                  |---- connect ----->|
 //	  |                  |<---HandshakeV10---|          greeting.go
 //	  |<---HandshakeV10--|                   |          its version, thread id, status; capability.go
-//	  |-HandshakeResponse41->|               |          response.go; any user, any password
+//	  |---SSLRequest---->|                   |          hear.go; where the route's door has TLS
+//	  |======= TLS ======|                   |
+//	  |-HandshakeResponse41->|               |          response.go, password.go, names.go
 //	  |                  |----SSLRequest---->|          tls.go
 //	  |                  |======= TLS =======|
 //	  |                  |-HandshakeResponse41->|       user and answer ours, everything else as it came
@@ -18,10 +20,12 @@
 //	  |<============== bytes ===============>|          package proxy, and relay.go
 //	  |-COM_CHANGE_USER->|<----- auth ------>|          changeuser.go
 //
-// The client is never asked for a password, and whatever it sends as one is ignored. Both sides have
-// the same capabilities, so that the bytes between them need no change; the table in capability.go
-// says for each why, or why not. After the login nothing is decoded: relay.go looks at the headers of
-// what the client sends, for the one command that a client without a credential can't conduct.
+// The client is never asked for the database's password. A route may have a local one, which is shown
+// by caching_sha2_password; on others, whatever the client sends as one is ignored. Both sides have the
+// same capabilities, so that the bytes between them need no change; the table in capability.go says for
+// each why, or why not. After the login nothing is decoded: relay.go looks at the headers of what the
+// client sends, for the one command that a client without a credential can't conduct, and infile.go at
+// those of what the database sends, for a request for files that the client did not offer.
 //
 // Two things are not as on a direct connection. A client that sends COM_CHANGE_USER before it has read
 // the answers to what it said before is not served right, for the first answer is taken for that of
