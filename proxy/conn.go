@@ -68,8 +68,10 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	defer evict(nil)
 	seat.onEviction(evict)
 	client.spoke = seat.leave
-	// Reads only: when time is up, the engine still writes the client an error.
+	// Reads only: when time is up, the engine still writes the client an error. But who reads from a TLS
+	// connection may have to write, and the client may not care to read.
 	disarm := deadlineFrom(ctx, client.SetReadDeadline)
+	_ = client.SetWriteDeadline(time.Now().Add(timeout + lingerTime))
 
 	up := s.Upstream
 	if who, client.refusal = s.admit(ctx, conn); client.refusal != nil {
@@ -79,6 +81,9 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	if !disarm() && err == nil && session != nil {
 		session.end()
 		session, err = nil, context.Cause(ctx)
+	}
+	if session != nil {
+		_ = client.SetWriteDeadline(time.Time{})
 	}
 	return who, session, err
 }

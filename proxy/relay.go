@@ -93,6 +93,9 @@ func clientToUpstream(upstream, client net.Conn, ended *atomic.Bool, done chan<-
 		}
 	}()
 	n, err := pump(upstream, client)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF // of a client that leaves without TLS's own farewell, as many do
+	}
 	ended.Store(!ofWrite(err))
 	if err == io.EOF || ofWrite(err) {
 		closeWrite(upstream)

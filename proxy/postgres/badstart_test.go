@@ -38,7 +38,7 @@ type badRoute struct {
 }
 
 // handshakeLimit is the time limit of the routes on which clients hang.
-const handshakeLimit = 300 * time.Millisecond
+const handshakeLimit = 2 * time.Second
 
 var badRoutes = []badRoute{
 	{"in clear", func(*testing.T, *valet) {}, (*client).login, slices.Concat(

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"dbvalet/proxy"
 	"dbvalet/tokens"
@@ -35,10 +34,6 @@ var _ proxy.Engine = (*Engine)(nil)
 
 // Handshake implements proxy.Engine.
 func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.Upstream) (*proxy.Session, error) {
-	if end, ok := ctx.Deadline(); ok {
-		// Who reads from a TLS connection may have to write, and the client may not care to read.
-		_ = client.SetWriteDeadline(end.Add(errorTime))
-	}
 	first, err := readStartup(client)
 	if err != nil {
 		return nil, refuseStartup(ctx, client, err)
@@ -58,7 +53,6 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 		tell(client, err)
 		return nil, err
 	}
-	_ = client.SetWriteDeadline(time.Time{})
 	return session, nil
 }
 
