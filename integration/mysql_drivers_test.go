@@ -231,7 +231,8 @@ func TestMySQLReplicaFollowsWithoutPassword(t *testing.T) {
 	} {
 		t.Run(version, func(t *testing.T) {
 			m := ordinaryMySQL(t, version)
-			_, addr := appValet(t, m)
+			// The replica is a process of another user's.
+			addr := start(t, m.AWSEnvironment(), mysqlRoute("app", m, "allow=pod")).addrs[0]
 			replica := mysqlServer(t, servers.MySQLOptions{Version: version, Settings: map[string]string{"server_id": "2"}})
 			log := nextBinlog(t, m)
 			host, port, _ := strings.Cut(addr, ":")

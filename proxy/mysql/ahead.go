@@ -76,26 +76,25 @@ var errFlooded = errors.New("too many clients say nothing")
 // begin takes a place for the client, or greets it ahead if too many of the places are held by clients
 // that say nothing. It returns false for a client that left.
 func (h *handshake) begin(ctx context.Context) (stays bool, err error) {
-	if known := h.engine.silent.ahead(); known != nil && h.client.Refusal() == nil {
-		if stays, err := h.greetAhead(ctx, known); err != nil || !stays {
-			return false, err
+	for {
+		if known := h.engine.silent.ahead(); known != nil && h.client.Refusal() == nil {
+			if stays, err := h.greetAhead(ctx, known); err != nil || !stays {
+				return false, err
+			}
+		}
+		h.client.Spoke() // as far as it can; from here on, it is counted with those that are being set up
+		if h.ahead != nil {
+			h.opening, err = h.up.Begin(ctx)
+			return err == nil, err
+		}
+		waits, cancel := h.engine.silent.unlessFlooded(ctx)
+		h.opening, err = h.up.Begin(waits)
+		flooded := context.Cause(waits) == errFlooded
+		cancel()
+		if err == nil || !flooded {
+			return err == nil, err
 		}
 	}
-	h.client.Spoke() // as far as it can; from here on, it is counted with those that are being set up
-	if h.ahead != nil {
-		h.opening, err = h.up.Begin(ctx)
-		return err == nil, err
-	}
-	waits, cancel := h.engine.silent.unlessFlooded(ctx)
-	defer cancel()
-	h.opening, err = h.up.Begin(waits)
-	if known := h.engine.silent.ahead(); err != nil && known != nil && context.Cause(waits) == errFlooded {
-		if stays, err = h.greetAhead(ctx, known); err != nil || !stays {
-			return false, err
-		}
-		h.opening, err = h.up.Begin(ctx)
-	}
-	return err == nil, err
 }
 
 // greetAhead greets the client as the database did others, and hears it. Until it replies, it is one of

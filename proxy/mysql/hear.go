@@ -18,11 +18,12 @@ import (
 // default (connect_timeout), and counts who takes longer among those who broke off.
 const replyTime = 8 * time.Second
 
-// While others wait for its place, a client has less time: on this machine one replies at once, or
-// nearly so, and who has begun to reply goes on.
+// While others wait for its place, a client has less time: on this machine one replies at once, and on
+// one that is very busy nearly so. Who has begun to reply goes on.
 const (
-	moment = 100 * time.Millisecond // for the first packet of its reply
-	while  = 10 * moment            // for all of it
+	moment = 100 * time.Millisecond // after which it counts as one that says nothing
+	while  = 10 * moment            // for the first packet of its reply
+	all    = 2 * while
 )
 
 var (
@@ -69,7 +70,7 @@ func (h *handshake) watchPlace(ctx context.Context, contended func() bool, end c
 		if !h.slow.Swap(true) {
 			h.engine.silent.add(1)
 		}
-		if (waited >= while || !h.began.Load()) && contended() {
+		if (waited >= all || waited >= while && !h.began.Load()) && contended() {
 			end(errOthersWait)
 			return
 		}

@@ -20,7 +20,7 @@ func TestSilentClientsMakeRoomForOthers(t *testing.T) {
 		t.Run(user, func(t *testing.T) {
 			db := newGoodDatabase(t)
 			r := serve(t, &Engine{User: user}, db.addr, &source{passwords: []string{secret}}, fewSetups, withTLS)
-			const silent, places = 20, 2
+			const silent, places = 6, 2
 			greeted, told := make(chan struct{}, silent), make(chan packet, silent)
 			for range silent {
 				client := connect(t, r.addr)
