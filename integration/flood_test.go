@@ -19,7 +19,7 @@ import (
 const (
 	silentClients   = 10_000
 	drippingClients = 1_000
-	floodMemory     = 128 << 10 // KiB that dbvalet may have resident; 40 MiB are its own
+	floodMemory     = 192 << 10 // KiB that dbvalet may have resident; 40 MiB are its own
 	// A good client waits for less than a second on an idle machine, which the log of these tests
 	// says. This is for busy ones.
 	floodPatience = 10 * time.Second

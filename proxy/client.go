@@ -14,18 +14,25 @@ type Client struct {
 	Door *Door
 
 	refusal error
-	spoke   func() // nil: nobody wants to know
+	seat    *seat // nil: nobody counts it
 }
 
 // Refusal is why the client may not come in; nil: it may. An engine hears the client as far as it must
 // to be understood, and tells it, before it asks it for anything.
 func (c *Client) Refusal() error { return c.refusal }
 
+// Greeted notes that it is the client's turn to say who it is: until then it could not.
+func (c *Client) Greeted() {
+	if c.seat != nil {
+		c.seat.renew()
+	}
+}
+
 // Spoke notes that the client has said who it is, or need not: until then, it is among those that make
 // room for others when there are too many.
 func (c *Client) Spoke() {
-	if c.spoke != nil {
-		c.spoke()
+	if c.seat != nil {
+		c.seat.leave()
 	}
 }
 

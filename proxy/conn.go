@@ -67,7 +67,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	ctx, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
 	seat.onEviction(evict)
-	client.spoke = seat.leave
+	client.seat = seat
 	// Reads only: when time is up, the engine still writes the client an error. But who reads from a TLS
 	// connection may have to write, and the client may not care to read.
 	disarm := deadlineFrom(ctx, client.SetReadDeadline)

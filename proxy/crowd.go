@@ -16,8 +16,8 @@ type crowd struct {
 
 // Bounds of a crowd. A client on this machine says who it is at once; on a busy one, after a moment.
 const (
-	maxCrowd  = 1024
-	crowdTime = 100 * time.Millisecond // before which nobody is turned away
+	maxCrowd  = 2048
+	crowdTime = 250 * time.Millisecond // before which nobody is turned away
 )
 
 // errCrowded is the end of a client that says nothing, while others come.
@@ -59,6 +59,16 @@ func (s *seat) leave() {
 	s.crowd.mu.Lock()
 	defer s.crowd.mu.Unlock()
 	s.crowd.remove(s)
+}
+
+// renew makes the client one that has come just now, unless the seat is left.
+func (s *seat) renew() {
+	s.crowd.mu.Lock()
+	defer s.crowd.mu.Unlock()
+	if s.element != nil {
+		s.since = time.Now()
+		s.crowd.seats.MoveToBack(s.element)
+	}
 }
 
 func (c *crowd) remove(s *seat) {

@@ -25,6 +25,8 @@ func TestOldestSilentClientMakesRoom(t *testing.T) {
 		seats, ctxs := fill(&c, maxCrowd)
 		seats[0].leave() // it has said who it is
 		seats[0].leave()
+		seats[0].renew()
+		seats[3].renew() // it has been greeted
 		c.makeRoom(t.Context())
 		fill(&c, 1)
 		if ctxs[1].Err() != nil {
@@ -37,6 +39,13 @@ func TestOldestSilentClientMakesRoom(t *testing.T) {
 		}
 		if !errors.Is(context.Cause(ctxs[1]), errSilent) || ctxs[2].Err() != nil || ctxs[0].Err() != nil {
 			t.Errorf("got %v, %v, %v, want the oldest of those who are silent turned away, and nobody else", ctxs[0].Err(), context.Cause(ctxs[1]), ctxs[2].Err())
+		}
+		fill(&c, 1)
+		c.makeRoom(t.Context())
+		fill(&c, 1)
+		c.makeRoom(t.Context())
+		if ctxs[2].Err() == nil || ctxs[3].Err() != nil || ctxs[4].Err() == nil {
+			t.Errorf("got %v, %v, %v, want the one turned away last that was greeted last", ctxs[2].Err(), ctxs[3].Err(), ctxs[4].Err())
 		}
 		began = time.Now()
 		for range 10 {

@@ -15,10 +15,10 @@ import (
 // clients wait.
 type silence struct {
 	mu    sync.Mutex
-	slow  int                // handshakes whose clients have said nothing for a moment, until their end
-	last  *acquaintance      // nil: nobody has been greeted yet
-	flood context.Context    // that ends when there are many; nil: nobody has asked since the last
-	begin context.CancelFunc // ends flood
+	slow  map[*handshake]bool // whose clients have said nothing for a moment, until their end
+	last  *acquaintance       // nil: nobody has been greeted yet
+	flood context.Context     // that ends when there are many; nil: nobody has asked since the last
+	begin context.CancelFunc  // ends flood
 }
 
 // manySlow is how many silent clients are a flood. Half of the places are left then.
@@ -39,21 +39,36 @@ func (s *silence) remember(g *greeting, database string) {
 	s.last = last
 }
 
-// add counts n handshakes more whose clients say nothing, or less.
-func (s *silence) add(n int) {
+// count notes that h's client has said nothing for a moment, unless h has ended meanwhile.
+func (s *silence) count(h *handshake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.slow += n; s.slow >= manySlow && s.begin != nil {
+	if h.ended {
+		return
+	}
+	if s.slow == nil {
+		s.slow = make(map[*handshake]bool)
+	}
+	s.slow[h] = true
+	if len(s.slow) >= manySlow && s.begin != nil {
 		s.begin()
 		s.flood, s.begin = nil, nil
 	}
+}
+
+// forget notes that h has ended.
+func (s *silence) forget(h *handshake) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.ended = true
+	delete(s.slow, h)
 }
 
 // ahead returns how to greet clients for whom the database is not to be dialled yet; nil: it is.
 func (s *silence) ahead() *acquaintance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.slow < manySlow {
+	if len(s.slow) < manySlow {
 		return nil
 	}
 	return s.last
@@ -82,7 +97,10 @@ func (h *handshake) begin(ctx context.Context) (stays bool, err error) {
 				return false, err
 			}
 		}
-		h.client.Spoke() // as far as it can; from here on, it is counted with those that are being set up
+		h.client.Spoke()      // as far as it can; from here on, it is counted with those that are being set up
+		if ctx.Err() != nil { // too late: it had to make room
+			return false, overtime(ctx)
+		}
 		if h.ahead != nil {
 			h.opening, err = h.up.Begin(ctx)
 			return err == nil, err
@@ -101,7 +119,8 @@ func (h *handshake) begin(ctx context.Context) (stays bool, err error) {
 // those that say nothing, of whom the oldest make room.
 func (h *handshake) greetAhead(ctx context.Context, known *acquaintance) (stays bool, err error) {
 	h.ahead, h.greeted = known, &known.greeting
-	stays, err = h.greet(ctx, func() bool { return false })
+	h.client.Greeted()
+	stays, err = h.greet(ctx, nil)
 	h.replied = true // the database will have to greet it again
 	return stays, err
 }

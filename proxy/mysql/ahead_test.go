@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestClientIsGreetedAheadInAFlood(t *testing.T) {
 	if got := first.logIn("app"); got.kind() != okHeader {
 		t.Fatalf("got %q", got)
 	}
-	engine.silent.add(manySlow)
+	silentClients(&engine.silent, manySlow)
 
 	leaves, _ := dial(t, r.addr)
 	leaves.Close()
@@ -73,16 +74,28 @@ func TestFloodKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
+// silentClients counts n clients that say nothing.
+func silentClients(s *silence, n int) (silent []*handshake) {
+	for range n {
+		h := &handshake{}
+		s.count(h)
+		silent = append(silent, h)
+	}
+	return silent
+}
+
 func TestFloodEnds(t *testing.T) {
 	var s silence
-	if s.add(manySlow); s.ahead() != nil {
+	silent := silentClients(&s, manySlow)
+	if s.ahead() != nil {
 		t.Error("a client would be greeted as nobody was before")
 	}
 	s.remember(&greeting{version: "9", threadID: 7}, "orders")
 	if got := s.ahead(); got == nil || got.greeting.threadID != 0 || got.greeting.version != "9" || got.database != "orders" {
 		t.Errorf("got %+v, want the database's greeting without its thread", got)
 	}
-	s.add(-1)
+	s.forget(silent[0])
+	s.count(silent[0]) // late
 	if s.ahead() != nil {
 		t.Error("it has not ended")
 	}
@@ -91,11 +104,9 @@ func TestFloodEnds(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Error("there is no flood")
 	}
-	s.add(1)
+	silentClients(&s, 1)
 	<-ctx.Done()
-	again, cancelAgain := s.unlessFlooded(t.Context())
-	defer cancelAgain()
-	if s.add(0); again.Err() == nil {
-		<-again.Done() // it goes on
+	if context.Cause(ctx) != errFlooded {
+		t.Errorf("got %v, want the flood", context.Cause(ctx))
 	}
 }

@@ -29,9 +29,9 @@ type handshake struct {
 	seq     byte               // of the next packet to the client; 0: it has not been greeted
 	deaf    bool               // the client can't be told anything: TLS with it has failed
 	began   atomic.Bool        // the client has begun to reply
-	slow    atomic.Bool        // it has not replied for a moment
 	replied bool               // the database's greeting has been replied to
 	ok      []byte             // payload of the database's OK
+	ended   bool               // the engine's silence guards it
 }
 
 // run is the course of a handshake. It returns neither a session nor an error for a client that left
@@ -50,9 +50,7 @@ func (h *handshake) run(ctx context.Context) (*proxy.Session, error) {
 
 // close ends what is left of a handshake. A login that the database was not told the end of is told it.
 func (h *handshake) close(ctx context.Context) {
-	if h.slow.Load() {
-		defer h.engine.silent.add(-1)
-	}
+	defer h.engine.silent.forget(h)
 	if h.opening == nil {
 		return
 	}

@@ -22,8 +22,8 @@ const replyTime = 8 * time.Second
 // one that is very busy nearly so. Who has begun to reply goes on.
 const (
 	moment = 100 * time.Millisecond // after which it counts as one that says nothing
-	while  = 10 * moment            // for the first packet of its reply
-	all    = 2 * while
+	while  = 5 * moment             // for the first packet of its reply
+	all    = 3 * while
 )
 
 var (
@@ -36,15 +36,19 @@ var (
 )
 
 // greet passes the greeting on and hears the client. It returns false for a client that left. contended
-// reports whether others wait for what the client holds.
+// reports whether others wait for what the client holds; nil: it holds nothing.
 func (h *handshake) greet(ctx context.Context, contended func() bool) (stays bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, replyTime, errNoReply)
 	defer cancel()
-	ctx, end := context.WithCancelCause(ctx)
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer end(nil)
-	watching.Go(func() { h.watchPlace(ctx, contended, end) })
+	defer time.AfterFunc(moment, func() { h.engine.silent.count(h) }).Stop()
+	if contended != nil {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		defer end(nil)
+		watching.Go(func() { h.watchPlace(ctx, contended, end) })
+	}
 	bare := h.client.Conn // TLS will be put around it meanwhile
 	disarm := context.AfterFunc(ctx, func() { _ = bare.SetReadDeadline(time.Unix(1, 0)) })
 	err = h.hear()
@@ -66,9 +70,6 @@ func (h *handshake) watchPlace(ctx context.Context, contended func() bool, end c
 		case <-ctx.Done():
 			return
 		case <-look.C:
-		}
-		if !h.slow.Swap(true) {
-			h.engine.silent.add(1)
 		}
 		if (waited >= all || waited >= while && !h.began.Load()) && contended() {
 			end(errOthersWait)
