@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -220,7 +221,7 @@ func TestRunsWithoutRightsOnAReadOnlySystem(t *testing.T) {
 			t.Errorf("another process of the same user can read %s", name)
 		}
 	}
-	admin := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+	admin := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", host+"/dbvalet-admin.sock")
 	}}}
 	answer, err := admin.Get("http://localhost/status")

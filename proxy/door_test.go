@@ -217,7 +217,7 @@ type runs struct{ to Endpoint }
 
 func (e runs) Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error) {
 	if _, err := up.Begin(ctx); client.Refusal() == nil || err != client.Refusal() {
-		return nil, fmt.Errorf("got %v and refusal %v", err, client.Refusal())
+		return nil, fmt.Errorf("got %w and refusal %w", err, client.Refusal())
 	}
 	return nil, up.Errand(ctx, e.to, func(conn net.Conn) error {
 		_, err := conn.Write([]byte("errand"))
