@@ -15,17 +15,18 @@ import (
 // admit returns why a client may not come in, and nil if it may. It may wait for its turn. The first
 // thing that is done with a connection is to ask whose it is, as that can be known only as long as the
 // client is there.
-func (s *Server) admit(ctx context.Context, conn net.Conn) (who peer.Peer, err error) {
-	who, err = s.Door.Allow.Check(conn)
+func (s *Server) admit(ctx context.Context, conn net.Conn, client *Client) error {
+	who, err := s.Door.Allow.Check(conn)
+	client.identity = s.identify(who)
 	switch {
 	case who.Known || s.Door.Remote == nil:
 		if err != nil {
-			return who, &SetupError{Stage: StagePeer, Err: err, Permanent: Final(err)}
+			return &SetupError{Stage: StagePeer, Err: err, Permanent: Final(err)}
 		}
 	case !s.Door.lets(conn.RemoteAddr()):
-		return who, Refusal("connect from one of the networks in allow_remote= on the route, or add this one", "connections from %v are not allowed here", conn.RemoteAddr())
+		return Refusal("connect from one of the networks in allow_remote= on the route, or add this one", "connections from %v are not allowed here", conn.RemoteAddr())
 	}
-	return who, s.pace(ctx)
+	return s.pace(ctx)
 }
 
 // lets reports whether another machine's address is one that may connect.
@@ -58,14 +59,22 @@ func (s *Server) pace(ctx context.Context) error {
 	return nil
 }
 
-// identity is a client for the log: who it is, and as far as it can be found, which program.
-func (s *Server) identity(who peer.Peer) []any {
-	attrs := []any{"peer", who}
-	if s.Finder == nil {
-		return attrs
+// identify finds out what the log says of a client: who it is, and as far as it can be found, which
+// program. That takes its time, so that it goes on beside the handshake.
+func (s *Server) identify(who peer.Peer) <-chan []any {
+	found := make(chan []any, 1)
+	if s.Finder == nil || !who.Known {
+		found <- []any{"peer", who}
+		return found
 	}
+	go s.findProgram(who, found)
+	return found
+}
+
+func (s *Server) findProgram(who peer.Peer, found chan<- []any) {
+	attrs := []any{"peer", who}
 	if pid, program := s.Finder.Find(who); pid != 0 {
 		attrs = append(attrs, slog.Group("process", "pid", pid, "program", program))
 	}
-	return attrs
+	found <- attrs
 }

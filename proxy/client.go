@@ -13,8 +13,9 @@ type Client struct {
 	// Door is the route's.
 	Door *Door
 
-	refusal error
-	seat    *seat // nil: nobody counts it
+	refusal  error
+	seat     *seat        // nil: nobody counts it
+	identity <-chan []any // for the log, once it has been found
 }
 
 // Refusal is why the client may not come in; nil: it may. An engine hears the client as far as it must

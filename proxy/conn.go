@@ -24,14 +24,14 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	defer s.contain(log)
 	keepClientAlive(conn)
 
-	who, session, err := s.handshake(ctx, conn, client, seat)
+	session, err := s.handshake(ctx, conn, client, seat)
 	if errors.Is(err, peer.ErrGone) {
 		err = nil // nobody is there to be refused anything, as after a probe of the port
 	}
 	if err != nil {
 		s.Counts.count(err)
 		if stageOf(err) == StagePeer {
-			log = log.With(s.identity(who)...)
+			log = log.With(<-client.identity...)
 		}
 		s.failures.write(log, err)
 		s.linger(ctx, client)
@@ -46,7 +46,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	s.Counts.Open.Add(1)
 	defer s.Counts.Open.Add(-1)
 
-	log = log.With(s.identity(who)...)
+	log = log.With(<-client.identity...)
 	log = log.With("upstream", session.Upstream.RemoteAddr().String(), "user", session.User, "database", session.Database)
 	log.Info("session started", "application", session.Application,
 		"credential", session.Upstream.Credential, "setup", time.Since(accepted).Round(time.Microsecond))
@@ -60,7 +60,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 }
 
 // handshake is the engine's part, within the time limit.
-func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, seat *seat) (who peer.Peer, session *Session, err error) {
+func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, seat *seat) (*Session, error) {
 	timeout := cmp.Or(s.HandshakeTimeout, DefaultHandshakeTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errHandshakeTimeout)
 	defer cancel()
@@ -74,10 +74,10 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	_ = client.SetWriteDeadline(time.Now().Add(timeout + lingerTime))
 
 	up := s.Upstream
-	if who, client.refusal = s.admit(ctx, conn); client.refusal != nil {
+	if client.refusal = s.admit(ctx, conn, client); client.refusal != nil {
 		up = up.refusing(client.refusal)
 	}
-	session, err = s.Engine.Handshake(ctx, client, up)
+	session, err := s.Engine.Handshake(ctx, client, up)
 	if !disarm() && err == nil && session != nil {
 		session.end()
 		session, err = nil, context.Cause(ctx)
@@ -85,7 +85,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	if session != nil {
 		_ = client.SetWriteDeadline(time.Time{})
 	}
-	return who, session, err
+	return session, err
 }
 
 var (
