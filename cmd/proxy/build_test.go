@@ -178,3 +178,5 @@ func TestBuildErrorsNameTheRouteOnce(t *testing.T) {
 		}
 	}
 }
+
+func newTestLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"dbvalet/config"
+	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
 
@@ -53,7 +54,7 @@ func newLocalPassword(r *config.Route) (*localPassword, error) {
 	}
 	cred, err := source.Credential(context.Background(), "")
 	if err != nil {
-		return fail(err, "")
+		return fail(err, proxy.Hint(err))
 	}
 	if cred.Password.Empty() {
 		return fail(errors.New("the password is empty"), "write one into "+where)
@@ -104,8 +105,12 @@ func private(path string) error {
 	return nil
 }
 
-// runtimeDir is where files are kept for as long as the user is logged in, or the machine is up.
+// runtimeDir is where files are kept for as long as the service runs (systemd's RuntimeDirectory=), the
+// user is logged in, or the machine is up.
 func runtimeDir() (string, error) {
+	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); filepath.IsAbs(dir) {
+		return dir, nil
+	}
 	if os.Geteuid() == 0 {
 		return "/run/dbvalet", nil
 	}
