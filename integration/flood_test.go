@@ -2,7 +2,9 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -164,9 +166,12 @@ func (f *floodOf) end() {
 	f.conns = nil
 }
 
-// descriptors returns how many descriptors v has open.
+// descriptors returns how many descriptors v has open. Only root can know.
 func (v *valet) descriptors() int {
 	found, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", v.cmd.Process.Pid))
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		return 0
+	}
 	if err != nil {
 		v.t.Fatal(err)
 	}
