@@ -184,6 +184,7 @@ func (h *handshake) welcome(ctx context.Context, conn *proxy.UpstreamConn, user 
 	if _, err := h.client.Write(append(first, newPacket(h.seq, h.ok)...)); err != nil {
 		return nil, &proxy.SetupError{Stage: proxy.StageClient, Err: fmt.Errorf("tell the client that it is logged in: %w", err)}
 	}
+	h.reply.auth = nil // the session lasts, and has no use for it
 	loggedIn := conn.Credential.User
 	if loggedIn == "" {
 		loggedIn = user
