@@ -18,9 +18,10 @@
 //	  |<ParameterStatus, BackendKeyData, ReadyForQuery|  prologue.go, as they came
 //	  |<============== bytes ===========>|           package proxy
 //
-// The client is never asked for the database's password, and the database is not contacted for a client
-// that may not come in. Both sides speak the protocol version that the client
-// asked for and the database agreed to; the engine has none of its own.
+// The client is never asked for the database's password. Who may not come in, or does not know the local
+// password, is turned away before the database is contacted; only a secret that names a database of its
+// own is looked at later. Both sides speak the protocol version that the client asked for and the database
+// agreed to; the engine has none of its own.
 //
 // It never reads ahead: before TLS, bytes that an attacker put in front of the handshake would else
 // be taken for bytes from inside it (CVE-2021-23222), and after the login the relay starts on the
