@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -14,7 +15,8 @@ type Client struct {
 	Door *Door
 
 	refusal  error
-	seat     *seat        // nil: nobody counts it
+	seat     *seat // nil: nobody counts it
+	evict    context.CancelCauseFunc
 	identity <-chan []any // for the log, once it has been found
 }
 
@@ -22,15 +24,15 @@ type Client struct {
 // to be understood, and tells it, before it asks it for anything.
 func (c *Client) Refusal() error { return c.refusal }
 
-// Greeted notes that it is the client's turn to say who it is: until then it could not.
-func (c *Client) Greeted() {
+// Turn notes that it is the client's turn to say who it is. From now on it is among those that make room
+// for others when there are too many.
+func (c *Client) Turn() {
 	if c.seat != nil {
-		c.seat.renew()
+		c.seat.turn(c.evict)
 	}
 }
 
-// Spoke notes that the client has said who it is, or need not: until then, it is among those that make
-// room for others when there are too many.
+// Spoke notes that the client has said who it is, or need not any more.
 func (c *Client) Spoke() {
 	if c.seat != nil {
 		c.seat.leave()

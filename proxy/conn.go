@@ -66,8 +66,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	defer cancel()
 	ctx, evict := context.WithCancelCause(ctx)
 	defer evict(nil)
-	seat.onEviction(evict)
-	client.seat = seat
+	client.seat, client.evict = seat, evict
 	// Reads only: when time is up, the engine still writes the client an error. But who reads from a TLS
 	// connection may have to write, and the client may not care to read.
 	disarm := deadlineFrom(ctx, client.SetReadDeadline)

@@ -43,8 +43,8 @@ func TestPanicEndsItsConnectionOnly(t *testing.T) {
 	hear(t, good, "still")
 	good.Close()
 	stop()
-	if s.Counts.Panics.Load() != 3 || s.Upstream.Conns[0].inUse() != 0 || s.crowd.seats.Len() != 0 {
-		t.Errorf("%d panics are counted, %d places and %d seats are taken, want 3 and none", s.Counts.Panics.Load(), s.Upstream.Conns[0].inUse(), s.crowd.seats.Len())
+	if s.Counts.Panics.Load() != 3 || s.Upstream.Conns[0].inUse() != 0 || s.crowd.seats != 0 {
+		t.Errorf("%d panics are counted, %d places and %d seats are taken, want 3 and none", s.Counts.Panics.Load(), s.Upstream.Conns[0].inUse(), s.crowd.seats)
 	}
 	if log := out.String(); strings.Contains(log, "hunter2") || !strings.Contains(log, "*errors.errorString") || !strings.Contains(log, "contain_test.go") {
 		t.Errorf("got log\n%s\nwant the type and the place, and not the value", log)

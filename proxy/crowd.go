@@ -10,14 +10,16 @@ import (
 // A crowd is the clients of a Server that have not said yet who they are. One that never does costs
 // little, but many cost descriptors and memory, so that there is an end to their number.
 type crowd struct {
-	mu    sync.Mutex
-	seats list.List // of *seat, oldest first
+	mu     sync.Mutex
+	seats  int
+	silent list.List // of *seat, those whose clients it is to speak, the one that has had to for the longest first
 }
 
 // Bounds of a crowd. A client on this machine says who it is at once; on a busy one, after a moment.
 const (
 	maxCrowd  = 2048
 	crowdTime = 250 * time.Millisecond // before which nobody is turned away
+	crowdPoll = 10 * time.Millisecond  // while nobody can be
 )
 
 // errCrowded is the end of a client that says nothing, while others come.
@@ -30,28 +32,30 @@ var errCrowded = &SetupError{
 // A seat is one client's place in a crowd.
 type seat struct {
 	crowd   *crowd
-	element *list.Element // nil: it has been left, or taken away
-	since   time.Time
-	evict   context.CancelCauseFunc // nil: there is nothing to end yet
-	evicted bool
+	left    bool
+	element *list.Element // in silent; nil: it is not the client's turn, or it has had to go
+	since   time.Time     // it is the client's turn
+	evict   context.CancelCauseFunc
 }
 
 // sit takes a seat.
 func (c *crowd) sit() *seat {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &seat{crowd: c, since: time.Now()}
-	s.element = c.seats.PushBack(s)
-	return s
+	c.seats++
+	return &seat{crowd: c}
 }
 
-// onEviction makes evict end the client with a cause when others need the seat.
-func (s *seat) onEviction(evict context.CancelCauseFunc) {
+// turn makes it the client's turn to speak. From now on evict may end it with a cause, when others need
+// the seat.
+func (s *seat) turn(evict context.CancelCauseFunc) {
 	s.crowd.mu.Lock()
 	defer s.crowd.mu.Unlock()
-	if s.evict = evict; s.evicted {
-		evict(errCrowded)
+	if s.left || s.element != nil {
+		return
 	}
+	s.since, s.evict = time.Now(), evict
+	s.element = s.crowd.silent.PushBack(s)
 }
 
 // leave gives the seat back. It may be called more than once.
@@ -61,25 +65,19 @@ func (s *seat) leave() {
 	s.crowd.remove(s)
 }
 
-// renew makes the client one that has come just now, unless the seat is left.
-func (s *seat) renew() {
-	s.crowd.mu.Lock()
-	defer s.crowd.mu.Unlock()
-	if s.element != nil {
-		s.since = time.Now()
-		s.crowd.seats.MoveToBack(s.element)
-	}
-}
-
 func (c *crowd) remove(s *seat) {
 	if s.element != nil {
-		c.seats.Remove(s.element)
+		c.silent.Remove(s.element)
 		s.element = nil
+	}
+	if !s.left {
+		s.left = true
+		c.seats--
 	}
 }
 
-// makeRoom returns when there is a seat. It turns away who has one the longest, and waits if even
-// they have it only for a moment: the kernel keeps who comes meanwhile.
+// makeRoom returns when there is a seat. It turns away who has been silent the longest, and waits if
+// even they have been for a moment only: the kernel keeps who comes meanwhile.
 func (c *crowd) makeRoom(ctx context.Context) {
 	for ctx.Err() == nil {
 		early := c.evictOldest()
@@ -94,16 +92,18 @@ func (c *crowd) makeRoom(ctx context.Context) {
 func (c *crowd) evictOldest() (early time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.seats.Len() < maxCrowd {
+	if c.seats < maxCrowd {
 		return 0
 	}
-	oldest := c.seats.Front().Value.(*seat)
+	front := c.silent.Front()
+	if front == nil {
+		return crowdPoll
+	}
+	oldest := front.Value.(*seat)
 	if early = crowdTime - time.Since(oldest.since); early > 0 {
 		return early
 	}
 	c.remove(oldest)
-	if oldest.evicted = true; oldest.evict != nil {
-		oldest.evict(errCrowded)
-	}
+	oldest.evict(errCrowded)
 	return 0
 }

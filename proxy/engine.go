@@ -13,6 +13,8 @@ type Engine interface {
 	// A client that may not come in, which its Refusal says, is heard as far as it must be to understand
 	// that; up refuses everything then. A client that asks for TLS gets it where its Door has it.
 	//
+	// An engine says by Client.Turn and Client.Spoke for how long it waits for the client to say who it is.
+	//
 	// The end of ctx is the end of the time for all of it. A client that was served completely, such
 	// as one that asked to cancel a query, or that left before it said anything, is a nil Session
 	// and a nil error. The caller keeps client and closes it.

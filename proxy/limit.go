@@ -18,9 +18,10 @@ type Limit struct {
 	// their callers, or never meant anything; without one, nobody waits for long.
 	NewestFirst bool
 
-	mu      sync.Mutex
-	taken   int
-	waiting []chan error // oldest first; told nil with a place
+	mu       sync.Mutex
+	taken    int
+	waiting  []chan error // oldest first; told nil with a place
+	yielding int          // places that are about to be given back
 }
 
 // maxWaiting is how many wait for a place of one Limit at most; then the oldest is turned away.
@@ -95,11 +96,22 @@ func (l *Limit) leave() {
 	l.waiting = slices.Delete(l.waiting, next, next+1)
 }
 
-// contended reports whether somebody waits.
-func (l *Limit) contended() bool {
+// yield reports whether whoever has a place should give it back, as somebody waits for whom nobody else
+// does so yet. Who has been told so says when it is done, by yielded.
+func (l *Limit) yield() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.waiting) > 0
+	if len(l.waiting) <= l.yielding {
+		return false
+	}
+	l.yielding++
+	return true
+}
+
+func (l *Limit) yielded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.yielding--
 }
 
 func (l *Limit) full(reason string) error {

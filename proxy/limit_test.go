@@ -38,12 +38,20 @@ func TestLimitIsWaitedFor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &Limit{Max: 1, Wait: time.Minute, NewestFirst: row.newestFirst}
 				leave, err := l.enter(t.Context())
-				if err != nil || l.contended() {
-					t.Fatalf("got %v, contended %v, want a place", err, l.contended())
+				if err != nil || l.yield() {
+					t.Fatalf("got %v, want a place that nobody waits for", err)
 				}
 				turns := comers(l, len(row.want))
-				if !l.contended() {
-					t.Error("nobody waits")
+				for range row.want {
+					if !l.yield() {
+						t.Error("nobody waits")
+					}
+				}
+				if l.yield() {
+					t.Error("more are to make room than wait for it")
+				}
+				for range row.want {
+					l.yielded()
 				}
 				for _, want := range row.want {
 					leave()
@@ -52,8 +60,8 @@ func TestLimitIsWaitedFor(t *testing.T) {
 						t.Errorf("got %d, want %d", got, want)
 					}
 				}
-				if l.contended() || l.inUse() != 1 {
-					t.Errorf("contended %v with %d places taken, want nobody and 1", l.contended(), l.inUse())
+				if l.yield() || l.inUse() != 1 {
+					t.Errorf("%d places are taken, want 1, and nobody who waits", l.inUse())
 				}
 				leave()
 				if l.inUse() != 0 {
@@ -84,8 +92,8 @@ func TestLimitTurnsAwayWhoWaitsTooLong(t *testing.T) {
 		if _, err := l.enter(ctx); stageOf(err) != StageLimit || time.Since(began) != time.Second {
 			t.Errorf("got %v after %v, want a refusal when the time for all of it is over", err, time.Since(began))
 		}
-		if l.contended() || l.inUse() != 2 {
-			t.Errorf("contended %v with %d places taken, want nobody and 2", l.contended(), l.inUse())
+		if l.yield() || l.inUse() != 2 {
+			t.Errorf("%d places are taken, want 2, and nobody who waits", l.inUse())
 		}
 	})
 }

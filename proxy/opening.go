@@ -43,8 +43,20 @@ func (u *Upstream) Begin(ctx context.Context) (*Opening, error) {
 	return &Opening{upstream: u, leave: leave, ready: ready}, nil
 }
 
-// Contended reports whether somebody waits for this Opening's place among those that are being set up.
-func (o *Opening) Contended() bool { return slices.ContainsFunc(o.upstream.Setups, (*Limit).contended) }
+// Yield reports whether this Opening should be closed, if it can be, for somebody who waits for its place
+// among those that are being set up.
+func (o *Opening) Yield() bool {
+	i := slices.IndexFunc(o.upstream.Setups, (*Limit).yield)
+	if i < 0 {
+		return false
+	}
+	ready := o.ready
+	o.ready = func() {
+		ready()
+		o.upstream.Setups[i].yielded()
+	}
+	return true
+}
 
 // Close gives up what Login has not turned into a connection, and does nothing after that.
 func (o *Opening) Close() {

@@ -119,7 +119,7 @@ func (h *handshake) begin(ctx context.Context) (stays bool, err error) {
 // those that say nothing, of whom the oldest make room.
 func (h *handshake) greetAhead(ctx context.Context, known *acquaintance) (stays bool, err error) {
 	h.ahead, h.greeted = known, &known.greeting
-	h.client.Greeted()
+	h.client.Turn()
 	stays, err = h.greet(ctx, nil)
 	h.replied = true // the database will have to greet it again
 	return stays, err

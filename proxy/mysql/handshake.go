@@ -73,7 +73,7 @@ func (h *handshake) introduce(ctx context.Context) (stays bool, err error) {
 		return false, err
 	}
 	h.engine.silent.remember(h.greeted, h.database())
-	return h.greet(ctx, h.opening.Contended)
+	return h.greet(ctx, h.opening.Yield)
 }
 
 // join logs in with what the client has replied, and tells it.

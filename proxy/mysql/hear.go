@@ -35,19 +35,19 @@ var (
 	}
 )
 
-// greet passes the greeting on and hears the client. It returns false for a client that left. contended
-// reports whether others wait for what the client holds; nil: it holds nothing.
-func (h *handshake) greet(ctx context.Context, contended func() bool) (stays bool, err error) {
+// greet passes the greeting on and hears the client. It returns false for a client that left. yield
+// reports whether it is to make room for somebody else; nil: it takes none.
+func (h *handshake) greet(ctx context.Context, yield func() bool) (stays bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, replyTime, errNoReply)
 	defer cancel()
 	defer time.AfterFunc(moment, func() { h.engine.silent.count(h) }).Stop()
-	if contended != nil {
+	if yield != nil {
 		var watching sync.WaitGroup
 		defer watching.Wait()
 		var end context.CancelCauseFunc
 		ctx, end = context.WithCancelCause(ctx)
 		defer end(nil)
-		watching.Go(func() { h.watchPlace(ctx, contended, end) })
+		watching.Go(func() { h.watchPlace(ctx, yield, end) })
 	}
 	bare := h.client.Conn // TLS will be put around it meanwhile
 	disarm := context.AfterFunc(ctx, func() { _ = bare.SetReadDeadline(time.Unix(1, 0)) })
@@ -62,7 +62,7 @@ func (h *handshake) greet(ctx context.Context, contended func() bool) (stays boo
 }
 
 // watchPlace ends the wait for a client that is slow, when others wait for its place.
-func (h *handshake) watchPlace(ctx context.Context, contended func() bool, end context.CancelCauseFunc) {
+func (h *handshake) watchPlace(ctx context.Context, yield func() bool, end context.CancelCauseFunc) {
 	look := time.NewTicker(moment)
 	defer look.Stop()
 	for waited := moment; ; waited += moment {
@@ -71,7 +71,7 @@ func (h *handshake) watchPlace(ctx context.Context, contended func() bool, end c
 			return
 		case <-look.C:
 		}
-		if (waited >= all || waited >= while && !h.began.Load()) && contended() {
+		if (waited >= all || waited >= while && !h.began.Load()) && yield() {
 			end(errOthersWait)
 			return
 		}

@@ -34,6 +34,7 @@ var _ proxy.Engine = (*Engine)(nil)
 
 // Handshake implements proxy.Engine.
 func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.Upstream) (*proxy.Session, error) {
+	client.Turn()
 	first, err := readStartup(client)
 	if err != nil {
 		return nil, refuseStartup(ctx, client, err)
