@@ -120,7 +120,7 @@ func TestFilesAreReadWhereverTheyAre(t *testing.T) {
 	in := func(path string) string { return filepath.Join(root, path) }
 	home := in("home")
 	for _, path := range []string{
-		"a/pw", "b/pw", "volume/..2026/pw", "v1/pw", "home/.aws/config", "home/.config/gcloud/x", "home/pw", "home/work/x", "list/x", "token/jwt", "ca/ca.pem",
+		"a/pw", "b/pw", "volume/..2026/pw", "v1/pw", "home/.aws/config", "home/.config/gcloud/x", "home/pw", "home/desk/x", "list/x", "token/jwt", "ca/ca.pem",
 	} {
 		write(t, in(path), "x")
 	}
@@ -156,7 +156,7 @@ func TestFilesAreReadWhereverTheyAre(t *testing.T) {
 		{"file of a variable in the home directory", plain, "SSL_CERT_FILE=" + in("home/pw"), []string{"home/pw"}, []string{"home"}},
 		{"home directory in a variable", plain, "DATA=" + in("home"), nil, []string{"home"}},
 		{"root directory in a variable", plain, "DATA=/", nil, []string{"/"}},
-		{"the shell's variables", plain, "PWD=" + in("home/work"), nil, []string{"home/work"}},
+		{"the shell's variables", plain, "PWD=" + in("home/desk"), nil, []string{"home/desk"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			n := surroundings{environ: []string{row.env}, home: home}.needs(routed(t, row.route))
