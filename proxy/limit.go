@@ -25,7 +25,7 @@ type Limit struct {
 }
 
 // maxWaiting is how many wait for a place of one Limit at most; then the oldest is turned away.
-const maxWaiting = 1024
+const maxWaiting = 4096
 
 // enter takes a place, which leave gives back. The error is a *SetupError.
 func (l *Limit) enter(ctx context.Context) (leave func(), err error) {
