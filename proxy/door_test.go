@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"dbvalet/peer"
 )
 
 func TestDoorNamesWhatItServes(t *testing.T) {
@@ -241,5 +243,28 @@ func TestErrandOfClientThatHasLeftIsDone(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil || s.Counts.Failed.Load()+s.Counts.RefusedPeers.Load() != 0 {
 		t.Errorf("got %v, with %d failures and %d refusals", err, s.Counts.Failed.Load(), s.Counts.RefusedPeers.Load())
+	}
+}
+
+// Who is not on the route's list reaches nothing, and is counted.
+func TestClientThatIsNotListedIsRefused(t *testing.T) {
+	d := newDoor(t)
+	s := newServer(d.Addr())
+	engine := greets{make(chan error, 3)}
+	s.Engine = engine
+	var err error
+	if s.Door.Allow, err = peer.ParsePolicy("4294967000"); err != nil { // not this test's user
+		t.Fatal(err)
+	}
+	addr, stop := s.serve(t)
+	hearEnd(t, dial(t, addr))
+	for range 3 {
+		if err := <-engine.seen; stageOf(err) != StagePeer || !Final(err) || !strings.Contains(Hint(err), "allow=") {
+			t.Errorf("got %v with hint %q, want a refusal that says what to set", err, Hint(err))
+		}
+	}
+	stop()
+	if d.came.count() != 0 || s.Counts.RefusedPeers.Load() != 1 {
+		t.Errorf("%d connections reached the database and %d refusals are counted, want none and 1", d.came.count(), s.Counts.RefusedPeers.Load())
 	}
 }
