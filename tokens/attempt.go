@@ -196,6 +196,10 @@ func (a *Attempt) next(ctx context.Context) (Credential, error) {
 		default:
 			waited = true
 			a.wait(ctx, l.turn, alone)
+			if a.cache.Once { // then cred was made for this login, and another would be no better
+				a.ahead = &cred
+				continue
+			}
 		}
 		cred.Lease.Release()
 	}
