@@ -54,6 +54,15 @@ type Route struct {
 	AcceptRate     int           // accept_rate=, connections in a second; 0: no limit
 	QueueTimeout   time.Duration // queue_timeout=, how long clients wait for a place
 
+	// How a session lasts. 0 is the default.
+	IdleTimeout    time.Duration // idle_timeout=, until a session that says nothing is ended; 0: never
+	MaxSessionAge  time.Duration // max_session_age=, until a session is ended when it is idle; 0: never
+	Keepalive      time.Duration // keepalive=, of silence until TCP asks whether the other end is there
+	TCPUserTimeout time.Duration // tcp_user_timeout=, for which sent data may stay unacknowledged
+	FollowDNS      time.Duration // follow_dns=, how often sessions are compared with the host's addresses; 0: never
+
+	TargetSessionAttrs string // target_session_attrs=, which of several servers will do; empty: any
+
 	TokenReuse      string        // token_reuse=, always or never; empty: always
 	RotationTimeout time.Duration // rotation_timeout=; 0: the default
 
@@ -159,6 +168,12 @@ var options = []option{
 	number("accept_rate", func(r *Route) *int { return &r.AcceptRate }),
 	duration("queue_timeout", func(r *Route) *time.Duration { return &r.QueueTimeout }),
 	duration("connect_timeout", func(r *Route) *time.Duration { return &r.ConnectTimeout }),
+	duration("idle_timeout", func(r *Route) *time.Duration { return &r.IdleTimeout }),
+	duration("max_session_age", func(r *Route) *time.Duration { return &r.MaxSessionAge }),
+	duration("keepalive", func(r *Route) *time.Duration { return &r.Keepalive }),
+	duration("tcp_user_timeout", func(r *Route) *time.Duration { return &r.TCPUserTimeout }),
+	duration("follow_dns", func(r *Route) *time.Duration { return &r.FollowDNS }),
+	text("target_session_attrs", func(r *Route) *string { return &r.TargetSessionAttrs }),
 	text("token_reuse", func(r *Route) *string { return &r.TokenReuse }),
 	duration("rotation_timeout", func(r *Route) *time.Duration { return &r.RotationTimeout }),
 	text("region", func(r *Route) *string { return &r.Region }),
@@ -335,7 +350,7 @@ func (r *Route) unknownAdvice(key string) string {
 	switch key {
 	case "password", "sslpassword":
 		return "put the password into a file or an environment variable, and write auth=file:PATH or auth=env:NAME"
-	case "application_name", "options", "client_encoding", "channel_binding", "gssencmode", "target_session_attrs",
+	case "application_name", "options", "client_encoding", "channel_binding", "gssencmode",
 		"charset", "characterEncoding", "parseTime", "loc", "allowPublicKeyRetrieval", "useSSL", "local_infile":
 		return "this belongs to the client's own connection"
 	}

@@ -140,6 +140,7 @@ func TestEveryOptionSetsAField(t *testing.T) {
 	values := map[string]string{
 		"max_connections": "7", "max_handshakes": "7", "accept_rate": "7", "queue_timeout": "7",
 		"connect_timeout": "7", "rotation_timeout": "7", "socket_mode": "0660",
+		"idle_timeout": "7", "max_session_age": "7", "keepalive": "7", "tcp_user_timeout": "7", "follow_dns": "7",
 	}
 	for _, o := range options {
 		value := values[o.key]
