@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,9 @@ import (
 
 // A Route is one database and the place where it is served. Each option of its URL is a field.
 type Route struct {
+	// Upstream is the URL without its options.
+	Upstream string
+
 	Name     string // in logs: name=, else the first label of the host, or what else there is
 	Scheme   string // the protocol: "postgres" or "mysql"
 	User     string // database user; empty: the client's choice
@@ -89,152 +91,6 @@ func (r *Route) Endpoint() string { return net.JoinHostPort(r.Host, r.Port) }
 // HasSecret reports whether auth= is the URL of a secret, which may say where the database is.
 func (r *Route) HasSecret() bool { return strings.Contains(r.Auth, "://") }
 
-// Error says what is wrong with a route, and what to write instead.
-type Error struct {
-	Route  string // as far as it is known
-	Err    error
-	Advice string
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("route %s: %v", e.Route, e.Err) }
-func (e *Error) Unwrap() error { return e.Err }
-
-// Hint returns the next step.
-func (e *Error) Hint() string { return e.Advice }
-
-// An option is a key of a route's URL.
-type option struct {
-	key string
-	set func(r *Route, value string) error
-}
-
-// text is an option that is kept as it is written; where() says in which field.
-func text(key string, where func(r *Route) *string) option {
-	return option{key, func(r *Route, value string) error {
-		field := where(r)
-		if *field != "" {
-			return givenTwice(key)
-		}
-		*field = value
-		return nil
-	}}
-}
-
-// list is an option with several values between commas.
-func list(key string, where func(r *Route) *[]string) option {
-	return option{key, func(r *Route, value string) error {
-		field := where(r)
-		if *field != nil {
-			return givenTwice(key)
-		}
-		*field = strings.Split(value, ",")
-		if slices.Contains(*field, "") {
-			return fmt.Errorf("an empty value between the commas of %s", key)
-		}
-		return nil
-	}}
-}
-
-func givenTwice(key string) error {
-	return fmt.Errorf("%s is given twice, or by both of its names", key)
-}
-
-// options are all keys. sslmode and sslrootcert are libpq's names, so that a URL can be pasted.
-var options = []option{
-	text("name", func(r *Route) *string { return &r.Name }),
-	{"listen", func(r *Route, value string) error { r.Listen = append(r.Listen, value); return nil }},
-	text("auth", func(r *Route) *string { return &r.Auth }),
-	text("dial", func(r *Route) *string { return &r.Dial }),
-	text("tls", func(r *Route) *string { return &r.TLS }),
-	text("sslmode", func(r *Route) *string { return &r.TLS }),
-	text("ca", func(r *Route) *string { return &r.CA }),
-	text("sslrootcert", func(r *Route) *string { return &r.CA }),
-	text("tls_server_name", func(r *Route) *string { return &r.TLSServerName }),
-	text("sslnegotiation", func(r *Route) *string { return &r.SSLNegotiation }),
-	text("require_auth", func(r *Route) *string { return &r.RequireAuth }),
-	text("allow", func(r *Route) *string { return &r.Allow }),
-	list("allow_remote", func(r *Route) *[]string { return &r.AllowRemote }),
-	{"socket_mode", setSocketMode},
-	text("socket_owner", func(r *Route) *string { return &r.SocketOwner }),
-	text("socket_group", func(r *Route) *string { return &r.SocketGroup }),
-	text("local_password", func(r *Route) *string { return &r.LocalPassword }),
-	text("local_tls", func(r *Route) *string { return &r.LocalTLS }),
-	text("local_tls_key", func(r *Route) *string { return &r.LocalTLSKey }),
-	text("local_client_ca", func(r *Route) *string { return &r.LocalClientCA }),
-	list("users", func(r *Route) *[]string { return &r.Users }),
-	list("databases", func(r *Route) *[]string { return &r.Databases }),
-	number("max_connections", func(r *Route) *int { return &r.MaxConnections }),
-	number("max_handshakes", func(r *Route) *int { return &r.MaxHandshakes }),
-	number("accept_rate", func(r *Route) *int { return &r.AcceptRate }),
-	duration("queue_timeout", func(r *Route) *time.Duration { return &r.QueueTimeout }),
-	duration("connect_timeout", func(r *Route) *time.Duration { return &r.ConnectTimeout }),
-	duration("idle_timeout", func(r *Route) *time.Duration { return &r.IdleTimeout }),
-	duration("max_session_age", func(r *Route) *time.Duration { return &r.MaxSessionAge }),
-	duration("keepalive", func(r *Route) *time.Duration { return &r.Keepalive }),
-	duration("tcp_user_timeout", func(r *Route) *time.Duration { return &r.TCPUserTimeout }),
-	duration("follow_dns", func(r *Route) *time.Duration { return &r.FollowDNS }),
-	text("target_session_attrs", func(r *Route) *string { return &r.TargetSessionAttrs }),
-	text("token_reuse", func(r *Route) *string { return &r.TokenReuse }),
-	duration("rotation_timeout", func(r *Route) *time.Duration { return &r.RotationTimeout }),
-	text("region", func(r *Route) *string { return &r.Region }),
-	text("profile", func(r *Route) *string { return &r.Profile }),
-	list("role", func(r *Route) *[]string { return &r.Roles }),
-	text("external_id", func(r *Route) *string { return &r.ExternalID }),
-	text("session_name", func(r *Route) *string { return &r.SessionName }),
-	text("instance", func(r *Route) *string { return &r.Instance }),
-	text("ip_type", func(r *Route) *string { return &r.IPType }),
-	list("impersonate_service_account", func(r *Route) *[]string { return &r.Impersonate }),
-	text("service", func(r *Route) *string { return &r.Service }),
-	text("sqladmin_endpoint", func(r *Route) *string { return &r.SQLAdmin }),
-	text("cloud", func(r *Route) *string { return &r.Cloud }),
-	text("tenant", func(r *Route) *string { return &r.Tenant }),
-	text("client_id", func(r *Route) *string { return &r.ClientID }),
-}
-
-// number is an option that counts, from 1.
-func number(key string, where func(r *Route) *int) option {
-	return option{key, func(r *Route, value string) (err error) {
-		field := where(r)
-		if *field != 0 {
-			return givenTwice(key)
-		}
-		if *field, err = strconv.Atoi(value); err != nil || *field < 1 {
-			return fmt.Errorf("%s=%q is not a number from 1", key, value)
-		}
-		return nil
-	}}
-}
-
-func setSocketMode(r *Route, value string) error {
-	if r.SocketMode != 0 {
-		return givenTwice("socket_mode")
-	}
-	mode, err := strconv.ParseUint(value, 8, 32)
-	if err != nil || mode == 0 || mode > 0o777 {
-		return fmt.Errorf("socket_mode=%q is not a mode such as 0660", value)
-	}
-	r.SocketMode = fs.FileMode(mode)
-	return nil
-}
-
-// duration is an option in seconds, as libpq has them, or a duration such as 1m30s.
-func duration(key string, where func(r *Route) *time.Duration) option {
-	return option{key, func(r *Route, value string) (err error) {
-		field := where(r)
-		if *field != 0 {
-			return givenTwice(key)
-		}
-		text := value
-		if _, err := strconv.Atoi(value); err == nil {
-			text += "s"
-		}
-		if *field, err = time.ParseDuration(text); err != nil || *field <= 0 {
-			return fmt.Errorf("%s=%q is not a time in seconds from 1, or a duration such as 1m30s", key, value)
-		}
-		return nil
-	}}
-}
-
 // ParseRoute reads a route's URL:
 //
 //	postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
@@ -244,8 +100,13 @@ func duration(key string, where func(r *Route) *time.Duration) option {
 // else says where the database is: the secret of auth=, or instance=. Values are percent-encoded where
 // they contain "&", "#" or "%"; "+" is itself.
 func ParseRoute(arg string) (*Route, error) {
+	return parseRoute(arg, func(*Route) error { return nil })
+}
+
+// parseRoute is ParseRoute with more, which sets what the URL does not say.
+func parseRoute(arg string, more func(r *Route) error) (*Route, error) {
 	fail := func(name, advice, format string, args ...any) (*Route, error) {
-		return nil, &Error{name, fmt.Errorf(format, args...), advice}
+		return nil, &Error{Route: name, Err: fmt.Errorf(format, args...), Advice: advice}
 	}
 	// Until the URL is understood, it may hold a password: nothing of it is repeated, nor what
 	// url.Parse says about it.
@@ -270,6 +131,7 @@ func ParseRoute(arg string) (*Route, error) {
 		Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/"),
 		PortLeftOut: u.Port() == "",
 	}
+	r.Upstream, _, _ = strings.Cut(arg, "?")
 	if _, err := netip.ParseAddr(r.Host); err != nil && strings.Contains(r.Host, ":") {
 		return fail(unread, "write one host: a name, or an address, that of IPv6 as [2001:db8::1]", "a colon in the host")
 	}
@@ -288,6 +150,9 @@ func ParseRoute(arg string) (*Route, error) {
 		return fail(r.where(), "take the %00 out", "a zero byte in the user or the database")
 	}
 	if err := r.setOptions(u.RawQuery); err != nil {
+		return nil, err
+	}
+	if err := more(r); err != nil {
 		return nil, err
 	}
 	if r.User != "" && r.Users != nil {
@@ -319,24 +184,33 @@ func (r *Route) setOptions(query string) error {
 	}
 	for pair := range strings.SplitSeq(query, "&") {
 		key, encoded, _ := strings.Cut(pair, "=")
-		i := slices.IndexFunc(options, func(o option) bool { return o.key == key })
-		if i < 0 { // its value may be a password
-			return &Error{r.where(), fmt.Errorf("unknown option %q", key), r.unknownAdvice(key)}
+		o, ok := findOption(key)
+		if !ok { // its value may be a password
+			return &Error{Route: r.where(), Err: fmt.Errorf("unknown option %q", key), Advice: r.unknownAdvice(key)}
 		}
 		value, err := url.PathUnescape(encoded) // not QueryUnescape: a path may have a plus in it
 		switch {
 		case err != nil:
-			return &Error{r.where(), fmt.Errorf("option %s: %w", key, err), `write "%25" for a percent sign`}
+			return &Error{Route: r.where(), Err: fmt.Errorf("option %s: %w", key, err), Advice: `write "%25" for a percent sign`}
 		case value == "":
-			return &Error{r.where(), fmt.Errorf("option %s is empty", key), "give it a value, or leave it out"}
+			return &Error{Route: r.where(), Err: fmt.Errorf("option %s is empty", key), Advice: "give it a value, or leave it out"}
 		case strings.ContainsRune(value, 0):
-			return &Error{r.where(), fmt.Errorf("a zero byte in option %s", key), "take the %00 out"}
+			return &Error{Route: r.where(), Err: fmt.Errorf("a zero byte in option %s", key), Advice: "take the %00 out"}
 		}
-		if err := options[i].set(r, value); err != nil {
-			return &Error{r.where(), err, "correct it, or leave it out"}
+		if err := r.set(o, key, value); err != nil {
+			return &Error{Route: r.where(), Err: err, Advice: "correct it, or leave it out"}
 		}
 	}
 	return nil
+}
+
+// set sets an option, which was called key. Only listen may be repeated.
+func (r *Route) set(o option, key, value string) error {
+	field := o.field(r)
+	if isSet(field) && o.Name != "listen" {
+		return fmt.Errorf("%s is given twice, or by both of its names", key)
+	}
+	return o.put(field, key, value)
 }
 
 // where names the route in errors as long as it has no name.
@@ -347,6 +221,14 @@ func (r *Route) unknownAdvice(key string) string {
 	if r.HasSecret() {
 		return fmt.Sprintf(`if %s is an option of the secret, write "%%26" for the & before it: the & ends the value of auth=`, key)
 	}
+	if advice := clientAdvice(key); advice != "" {
+		return advice
+	}
+	return didYouMean(key, optionNames(), "options are ")
+}
+
+// clientAdvice is for options of other programs' URLs; it is empty for all else.
+func clientAdvice(key string) string {
 	switch key {
 	case "password", "sslpassword":
 		return "put the password into a file or an environment variable, and write auth=file:PATH or auth=env:NAME"
@@ -354,11 +236,7 @@ func (r *Route) unknownAdvice(key string) string {
 		"charset", "characterEncoding", "parseTime", "loc", "allowPublicKeyRetrieval", "useSSL", "local_infile":
 		return "this belongs to the client's own connection"
 	}
-	var keys []string
-	for _, o := range options {
-		keys = append(keys, o.key)
-	}
-	return "options are " + strings.Join(keys, ", ")
+	return ""
 }
 
 // firstLabel names a route after its host: orders.abc123.us-east-1.rds.amazonaws.com is orders.

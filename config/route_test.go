@@ -129,6 +129,7 @@ func TestRouteIsRead(t *testing.T) {
 		t.Run(row.arg, func(t *testing.T) {
 			want := defaults
 			row.edit(&want)
+			want.Upstream, _, _ = strings.Cut(row.arg, "?")
 			if got := mustParse(t, row.arg); !reflect.DeepEqual(*got, want) {
 				t.Errorf("got\n%+v, want\n%+v", *got, want)
 			}
@@ -142,14 +143,14 @@ func TestEveryOptionSetsAField(t *testing.T) {
 		"connect_timeout": "7", "rotation_timeout": "7", "socket_mode": "0660",
 		"idle_timeout": "7", "max_session_age": "7", "keepalive": "7", "tcp_user_timeout": "7", "follow_dns": "7",
 	}
-	for _, o := range options {
-		value := values[o.key]
+	for _, key := range optionNames() {
+		value := values[key]
 		if value == "" {
 			value = "value"
 		}
-		plain, set := mustParse(t, "postgres://db.example.com"), mustParse(t, "postgres://db.example.com?"+o.key+"="+value)
+		plain, set := mustParse(t, "postgres://db.example.com"), mustParse(t, "postgres://db.example.com?"+key+"="+value)
 		if reflect.DeepEqual(plain, set) {
-			t.Errorf("%s changes nothing", o.key)
+			t.Errorf("%s changes nothing", key)
 		}
 	}
 }
