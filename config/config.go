@@ -9,6 +9,8 @@ type Config struct {
 	// Files are those that it was read from, in that order, and Dirs the directories where more may
 	// appear. They are to be watched.
 	Files, Dirs []string
+
+	origins origins
 }
 
 // Settings concern the whole program. Each is a flag, a variable and a key of the file.
