@@ -20,7 +20,8 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	client := &Client{Conn: fast(conn), Door: &s.Door}
 	defer func() { client.Close() }() // of what it is by then: encrypted, or not
 	accepted := time.Now()
-	log = log.With("conn", s.lastConn.Add(1), "client", clientName(conn))
+	id := s.lastConn.Add(1)
+	log = log.With("conn", id, "client", clientName(conn))
 	defer s.contain(log)
 	keepClientAlive(conn)
 
@@ -41,22 +42,37 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 		log.Debug("served without a session")
 		return
 	}
+	identity := <-client.identity
+	t := newTalk(client.Conn, session)
+	t.state = SessionState{
+		ID: id, Since: accepted, Client: clientName(conn), Peer: identity, Upstream: session.Upstream.RemoteAddr(),
+		User: session.User, Database: session.Database, Application: session.Application,
+	}
+	ctx, t.cut = context.WithCancelCause(ctx)
+	defer t.cut(nil)
+	t.watch = s.watchFrom(time.Now())
+	s.sessions.add(t)
+	s.watchLimits()
+	defer s.sessions.remove(t)
 	defer session.end()
 	s.Counts.Sessions.Add(1)
 	s.Counts.Open.Add(1)
 	defer s.Counts.Open.Add(-1)
 
-	log = log.With(<-client.identity...)
+	log = log.With(identity...)
 	log = log.With("upstream", session.Upstream.RemoteAddr().String(), "user", session.User, "database", session.Database)
 	log.Info("session started", "application", session.Application,
 		"credential", session.Upstream.Credential, "setup", time.Since(accepted).Round(time.Microsecond))
 
-	result := relay(ctx, client.Conn, session)
+	result := relay(ctx, t)
 	if result.silent && session.SilentHint != "" {
 		log.Info("client left right after the login", "hint", session.SilentHint)
 	}
-	log.Info("session ended", append([]any{"from_client", result.fromClient, "from_upstream", result.fromUpstream,
-		"duration", time.Since(accepted).Round(time.Millisecond)}, errAttrs(result.err)...)...)
+	attrs := []any{"from_client", result.fromClient, "from_upstream", result.fromUpstream, "duration", time.Since(accepted).Round(time.Millisecond)}
+	if why := t.dismissed(ctx); why != nil {
+		attrs = append(attrs, "because", why.Text)
+	}
+	log.Info("session ended", append(attrs, errAttrs(result.err)...)...)
 }
 
 // handshake is the engine's part, within the time limit.

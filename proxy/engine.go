@@ -21,8 +21,8 @@ type Engine interface {
 	Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error)
 }
 
-// A Session is a client and a database that an Engine has joined. The fields but Upstream and
-// Prologue are for the log.
+// A Session is a client and a database that an Engine has joined. User, Database, Application and
+// SilentHint are for the log.
 type Session struct {
 	// Upstream is the connection to the database, logged in. The receiver of the Session closes it.
 	Upstream *UpstreamConn
@@ -33,9 +33,44 @@ type Session struct {
 	// Ended, if it is not nil, is called once when the session is over.
 	Ended func()
 
+	// Reply says what chunk, which is what the database sent last, means for who would end the session;
+	// before is the few bytes before it. The prologue's end, and that of a login without one, is
+	// complete. Nil: nobody knows, and the session is never idle.
+	Reply func(before, chunk []byte) Reply
+	// Unanswered, if it is not nil, returns how many of the bytes that were written to Upstream want no
+	// answer. It may be called at any time.
+	Unanswered func() int64
+	// Farewell returns what an idle client is told whose session is ended, as the answer to its next
+	// command. Nil: nothing.
+	Farewell func(*Farewell) []byte
+	// Quit is how a client takes leave of the database.
+	Quit []byte
+
 	User        string // the database user
 	Database    string // as the client named it, or the route
 	Application string // what the client calls itself
 	// SilentHint is advice for a client that leaves after the login without having sent a byte.
 	SilentHint string
+}
+
+// Reply is what the last bytes of a database say about its answer to the client.
+type Reply int
+
+const (
+	// ReplyUnfinished is an answer of which more is to come, or of which nobody knows.
+	ReplyUnfinished Reply = iota
+	// ReplyComplete is an answer that is complete, outside a transaction.
+	ReplyComplete
+	// ReplyInTransaction is an answer that is complete, within a transaction.
+	ReplyInTransaction
+	// NoReply is something that nobody asked for, and that a database says only when it is idle.
+	NoReply
+)
+
+// reply is Reply, of an engine that may have none.
+func (s *Session) reply(before, chunk []byte) Reply {
+	if s.Reply == nil {
+		return ReplyUnfinished
+	}
+	return s.Reply(before, chunk)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -36,29 +37,35 @@ type relayed struct {
 // relay copies both ways until both directions have ended, or ctx does. The end of one direction is
 // passed on as the end of what is written there (half-close), so that what the other side still has
 // to say arrives.
-func relay(ctx context.Context, client net.Conn, s *Session) relayed {
+func relay(ctx context.Context, t *talk) relayed {
+	client, upstream := t.client, t.session.Upstream
 	stop := context.AfterFunc(ctx, func() {
 		client.Close()
-		s.Upstream.Conn.Close()
+		upstream.Conn.Close()
 	})
 	defer stop()
 
 	var clientEnded atomic.Bool
 	up := make(chan copied, 1)
-	go clientToUpstream(s.Upstream.Conn, client, &clientEnded, up)
-	down := upstreamToClient(client, s)
+	go clientToUpstream(t, &clientEnded, up)
+	down := upstreamToClient(t)
 	clientWasFirst := clientEnded.Load()
-	endWrites(client)
-	s.Upstream.SetWriteDeadline(time.Now().Add(lingerTime)) // nobody is there to read it
+	if t.farewell() == nil {
+		endWrites(client)
+	} else {
+		closeWrite(client)
+		client.SetReadDeadline(longAgo) // and the other goroutine takes leave of the database
+	}
+	upstream.SetWriteDeadline(time.Now().Add(lingerTime)) // nobody is there to read it
 	sent := <-up
 	if sent.panicked != nil {
 		panic(sent.panicked)
 	}
 
 	r := relayed{
-		fromClient:   sent.bytes,
-		fromUpstream: down.bytes,
-		silent:       clientWasFirst && sent.bytes == 0,
+		fromClient:   t.fromClient.Load(),
+		fromUpstream: t.fromUpstream.Load(),
+		silent:       clientWasFirst && t.fromClient.Load() == 0,
 	}
 	if ctx.Err() == nil {
 		r.err = errors.Join(sent.failure("client to upstream"), down.failure("upstream to client"))
@@ -68,7 +75,6 @@ func relay(ctx context.Context, client net.Conn, s *Session) relayed {
 
 // copied is what became of one direction.
 type copied struct {
-	bytes    int64
 	err      error
 	panicked *panicked // nil: it has not
 }
@@ -85,14 +91,15 @@ func (c copied) failure(direction string) error {
 // clientToUpstream copies what the client sends until it has ended its side. It notes that in ended
 // before it passes it on, because the database may answer at once. A client that is gone altogether,
 // with a reset, has nobody left to read what the database still has to say.
-func clientToUpstream(upstream, client net.Conn, ended *atomic.Bool, done chan<- copied) {
+func clientToUpstream(t *talk, ended *atomic.Bool, done chan<- copied) {
+	upstream := t.session.Upstream.Conn
 	defer func() {
 		if p := recover(); p != nil {
 			upstream.Close()
 			done <- copied{panicked: &panicked{p, debug.Stack()}}
 		}
 	}()
-	n, err := pump(upstream, client)
+	err := pump(upstream, t.client, &fromClientSide{talk: t})
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF // of a client that leaves without TLS's own farewell, as many do
 	}
@@ -102,7 +109,7 @@ func clientToUpstream(upstream, client net.Conn, ended *atomic.Bool, done chan<-
 	} else {
 		upstream.Close()
 	}
-	done <- copied{bytes: n, err: err}
+	done <- copied{err: err}
 }
 
 // ofWrite reports whether err is of the writing end of a pump.
@@ -111,22 +118,51 @@ func ofWrite(err error) bool {
 	return ok && op.Op == "write"
 }
 
-// upstreamToClient copies what the database sends until it has ended its side.
-func upstreamToClient(client net.Conn, s *Session) copied {
-	var first int64
-	if s.Prologue != nil {
-		n, err := s.Prologue()
+// upstreamToClient copies what the database sends until it has ended its side, or until the client is
+// told farewell.
+func upstreamToClient(t *talk) copied {
+	if prologue := t.session.Prologue; prologue != nil {
+		n, err := prologue()
+		t.fromUpstream.Add(n)
 		if err != nil {
-			return copied{bytes: n, err: err}
+			return copied{err: err}
 		}
-		first = n
 	}
-	rest, err := pump(client, s.Upstream.Conn)
-	return copied{bytes: first + rest, err: err}
+	t.begin()
+	err := pump(t.client, t.session.Upstream.Conn, fromUpstreamSide{t})
+	if err == errFarewell {
+		err = t.sayFarewell()
+	}
+	return copied{err: err}
 }
 
+// sayFarewell tells the client why nothing more comes.
+func (t *talk) sayFarewell() error {
+	if t.session.Farewell == nil {
+		return nil
+	}
+	_ = t.client.SetWriteDeadline(time.Now().Add(lingerTime))
+	_, err := t.client.Write(t.session.Farewell(t.farewell()))
+	return err
+}
+
+// A side is where a pump reads, as whoever counts sees it.
+type side interface {
+	// read is called with what has been read. It is passed on if pass says so, and nothing is read any
+	// more if last does.
+	read(chunk []byte) (pass, last bool)
+	// passed is called with what has been passed on.
+	passed(chunk []byte)
+	// woken is called at the reader's deadline, err, with what was read last. What it returns ends the
+	// pump; nil: it goes on.
+	woken(chunk []byte, err error) error
+}
+
+// errFarewell is the end of a pump whose session is ended.
+var errFarewell = errors.New("the session is ended")
+
 // pump copies from src to dst until one of them ends; the end of src is io.EOF.
-func pump(dst io.Writer, src io.Reader) (n int64, err error) {
+func pump(dst io.Writer, src io.Reader, s side) error {
 	small := make([]byte, smallBuffer)
 	var large *[largeBuffer]byte // while it is borrowed
 	defer func() {
@@ -134,6 +170,7 @@ func pump(dst io.Writer, src io.Reader) (n int64, err error) {
 			largeBuffers.Put(large)
 		}
 	}()
+	var chunk []byte
 	for {
 		buf := small
 		if large != nil {
@@ -141,19 +178,33 @@ func pump(dst io.Writer, src io.Reader) (n int64, err error) {
 		}
 		r, readErr := src.Read(buf)
 		if r > 0 {
-			w, err := dst.Write(buf[:r])
-			n += int64(w)
-			if err != nil {
-				return n, err
+			chunk = buf[:r]
+			pass, last := s.read(chunk)
+			if pass {
+				w, err := dst.Write(chunk)
+				s.passed(chunk[:w])
+				if err != nil {
+					return err
+				}
+			}
+			if last {
+				return errFarewell
 			}
 		}
 		if readErr != nil {
-			return n, readErr
+			if !errors.Is(readErr, os.ErrDeadlineExceeded) {
+				return readErr
+			}
+			if err := s.woken(chunk, readErr); err != nil {
+				return err
+			}
+			continue
 		}
 		switch {
 		case r == smallBuffer && large == nil:
 			large = largeBuffers.Get().(*[largeBuffer]byte)
 		case r < smallBuffer && large != nil:
+			chunk = small[:copy(small, chunk)] // the large one may be another's
 			largeBuffers.Put(large)
 			large = nil
 		}

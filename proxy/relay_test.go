@@ -33,7 +33,7 @@ func join(t *testing.T, edit func(s *Session, client net.Conn)) *joint {
 	}
 	j := &joint{client, upstream, s, cancel, make(chan relayed, 1)}
 	go func() {
-		result := relay(ctx, fast(near), s)
+		result := relay(ctx, newTalk(fast(near), s))
 		far.Close()
 		near.Close()
 		j.done <- result
@@ -186,7 +186,7 @@ func TestIdleClientIsGivenUpWhenDatabaseLeaves(t *testing.T) {
 		defer client.Close()
 		upstream.Close()
 		began := time.Now()
-		got := relay(t.Context(), near, &Session{Upstream: &UpstreamConn{Conn: far}})
+		got := relay(t.Context(), newTalk(near, &Session{Upstream: &UpstreamConn{Conn: far}}))
 		if took := time.Since(began); took != lingerTime || got.err != nil || got.silent {
 			t.Errorf("got %+v after %v, want nothing special after %v", got, took, lingerTime)
 		}
@@ -290,7 +290,9 @@ func TestPumpCountsPiecesOfAllSizes(t *testing.T) {
 	for _, n := range sizes {
 		want += int64(n)
 	}
-	if n, err := pump(&got, script); err != io.EOF || n != want || int64(got.Len()) != want {
+	counted := newTalk(nil, &Session{})
+	err := pump(&got, script, fromUpstreamSide{counted})
+	if n := counted.fromUpstream.Load(); err != io.EOF || n != want || int64(got.Len()) != want {
 		t.Errorf("got %d bytes, %v, want %d and EOF", n, err, want)
 	}
 }

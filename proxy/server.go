@@ -31,11 +31,18 @@ type Server struct {
 	// HandshakeTimeout bounds everything up to the login, the client's part included; 0 means
 	// DefaultHandshakeTimeout. A session that is set up has no time limit.
 	HandshakeTimeout time.Duration
-	Log              *slog.Logger
+	// IdleTimeout is after how long a session is ended in which no byte moves and nobody waits for an
+	// answer; 0 is never.
+	IdleTimeout time.Duration
+	// MaxSessionAge is the age from which on a session is ended as soon as it is idle outside a
+	// transaction; 0 is never.
+	MaxSessionAge time.Duration
+	Log           *slog.Logger
 	// Counts is for reading only.
 	Counts Counts
 
 	lastConn  atomic.Uint64
+	sessions  sessions
 	crowd     crowd
 	lingering atomic.Int64
 	failures  failureLog
@@ -45,9 +52,10 @@ type Server struct {
 // is shorter than the 60 seconds that PostgreSQL itself gives to a login.
 const DefaultHandshakeTimeout = 30 * time.Second
 
-// Serve accepts clients from ln until ctx ends. Then it closes ln, ends every session, and returns
-// when all of them are closed. It returns an error only if ln fails for good. It may be called once
-// for each of several listeners at the same time.
+// Serve accepts clients from ln until ln is closed or ctx ends, and returns when every session is closed.
+// When ln is closed, sessions go on until they end by themselves or are dismissed, and so do clients that
+// are being set up. When ctx ends, it closes ln and ends all of them. It may be called once for each of
+// several listeners at the same time.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
@@ -69,7 +77,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return err
+			conns.Wait()
+			return nil
 		default:
 			// Out of descriptors, most likely. The connections that are open give some back.
 			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
