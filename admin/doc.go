@@ -34,6 +34,14 @@
 // no-referrer, with which a browser sends "Origin: null" for a form even of our own: a page of ours
 // that posts has to do so with fetch.
 //
+// ServePublic is for a listener that other machines may reach too, so that Prometheus and a kubelet get
+// to metrics and probes. Nothing there changes anything, costs a login, or says more than names and
+// numbers: who asks /readyz learns which route is not ready, and not why. There Host may be anything,
+// since these name a machine as they like, unless the listener is of this machine after all. The other
+// rules are the same, so that no page gets to it by another's browser.
+//
+// Most answers come from memory. A reload, and /readyz with its logins, may take longer than the rest.
+//
 // Nothing secret is shown as long as the caller gives nothing secret to show: the package knows only
 // what is in Server's fields. It does not listen by itself, and makes no requests.
 //

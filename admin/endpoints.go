@@ -25,12 +25,40 @@ var _ http.Handler = endpoints(nil)
 
 // endpoints returns those that the server's fields make possible.
 func (s *Server) endpoints() endpoints {
-	var all endpoints
+	all := s.probes(s.Probes, true)
 	if s.Status != nil {
 		all = append(all, endpoint{http.MethodGet, "/status", "what is served, as JSON", s.serveStatus})
 	}
+	if s.Reload != nil {
+		all = append(all, endpoint{http.MethodPost, "/reload", "read the configuration again", s.serveReload})
+	}
 	if s.Quit != nil {
 		all = append(all, endpoint{http.MethodPost, "/quitquitquit", "end the program, as SIGTERM does", s.serveQuit})
+	}
+	return all
+}
+
+// publicEndpoints returns those that anybody may ask who can connect: they change nothing, cost
+// nothing, and tell nothing but names and numbers.
+func (s *Server) publicEndpoints() endpoints { return s.probes(s.Probes.brief(), false) }
+
+// probes are the endpoints that machines ask.
+func (s *Server) probes(p Probes, mayLogIn bool) (all endpoints) {
+	if p.Startup != nil {
+		all = append(all, endpoint{http.MethodGet, "/startup", "200 when it has begun to serve", probe(p.Startup)})
+	}
+	if p.Live != nil {
+		all = append(all, endpoint{http.MethodGet, "/livez", "200 while it is alive", probe(p.Live)})
+	}
+	if p.Ready != nil {
+		about := "200 while clients are served"
+		if mayLogIn {
+			about += "; with ?upstream=1 it logs in to find out"
+		}
+		all = append(all, endpoint{http.MethodGet, "/readyz", about, serveReady(p.Ready, mayLogIn)})
+	}
+	if s.Metrics != nil {
+		all = append(all, endpoint{http.MethodGet, "/metrics", "numbers for Prometheus", s.Metrics.ServeHTTP})
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,7 +35,8 @@ func FuzzHost(f *testing.F) {
 	})
 }
 
-// Whatever is sent, the program ends only by a POST to the one path, from no other origin.
+// Whatever is sent, the program ends, or reads its configuration, only by a POST to the one path, from no
+// other origin. To the public listener nothing does it.
 func FuzzRequest(f *testing.F) {
 	for _, row := range tcpRows {
 		if len(row.raw) < 1000 {
@@ -44,26 +46,42 @@ func FuzzRequest(f *testing.F) {
 	for _, row := range unixRows {
 		f.Add([]byte(row.raw), true)
 	}
+	f.Add([]byte(head("POST /reload HTTP/1.1", "Host: localhost")), false)
+	f.Add([]byte(head("GET /readyz?upstream=1&format=json HTTP/1.1", "Host: localhost")), false)
 	f.Fuzz(func(t *testing.T, raw []byte, unix bool) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(raw))))
 		if err != nil {
 			return
 		}
-		asked := false
-		s := &Server{Status: func() any { return nil }, Quit: func() { asked = true }}
+		asked := ""
+		s := &Server{
+			Status: func() any { return nil }, Quit: func() { asked = "/quitquitquit" },
+			Reload: func(context.Context) Outcome { asked = "/reload"; return Outcome{} },
+			Probes: Probes{Ready: func(_ context.Context, upstream bool) Report {
+				if upstream {
+					asked = "/readyz"
+				}
+				return Report{OK: true}
+			}},
+		}
+		public := httptest.NewRecorder()
+		(&guard{anyHost: true, next: s.publicEndpoints(), log: slog.New(slog.DiscardHandler)}).ServeHTTP(public, r)
+		if asked != "" {
+			t.Errorf("%s is done for everybody: %q", asked, raw)
+		}
 		w := httptest.NewRecorder()
 		(&guard{unix: unix, next: s.endpoints(), log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
 		if w.Code >= 300 && w.Code < 400 || w.Header().Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("got %d with %v", w.Code, w.Header())
 		}
-		if !asked {
+		if asked == "" || asked == "/readyz" {
 			return
 		}
-		if r.Method != http.MethodPost || r.URL.Path != "/quitquitquit" || w.Code != http.StatusOK || http.NewCrossOriginProtection().Check(r) != nil {
-			t.Errorf("the program is to end by %q", raw)
+		if r.Method != http.MethodPost || r.URL.Path != asked || w.Code != http.StatusOK || http.NewCrossOriginProtection().Check(r) != nil {
+			t.Errorf("%s is done by %q", asked, raw)
 		}
 		if !unix && !isLocal(r.Host) {
-			t.Errorf("the program is to end by a request for %q", r.Host)
+			t.Errorf("%s is done by a request for %q", asked, r.Host)
 		}
 	})
 }

@@ -11,9 +11,10 @@ import (
 // A guard lets requests through to next that can't come from another page in a browser. The package's
 // documentation has the rules and their reasons.
 type guard struct {
-	unix bool // the listener is a unix socket
-	next http.Handler
-	log  *slog.Logger
+	unix    bool // the listener is a unix socket
+	anyHost bool // the listener is for other machines too, which know it by names of their own
+	next    http.Handler
+	log     *slog.Logger
 }
 
 var _ http.Handler = (*guard)(nil)
@@ -58,7 +59,7 @@ func (g *guard) judge(r *http.Request) (status int, err error) {
 	if !strings.HasPrefix(r.RequestURI, "/") {
 		return http.StatusBadRequest, errForm
 	}
-	if !isLocal(r.Host) && (!g.unix || isBrowser(r)) {
+	if !g.anyHost && !isLocal(r.Host) && (!g.unix || isBrowser(r)) {
 		return http.StatusMisdirectedRequest, errHost
 	}
 	if err := otherPage(r); err != nil {

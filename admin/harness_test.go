@@ -38,6 +38,12 @@ type subject struct {
 // serves starts a server on ln. change may change its fields before.
 func serves(t *testing.T, ln net.Listener, change ...func(*Server)) *subject {
 	t.Helper()
+	return servesBy(t, (*Server).Serve, ln, change...)
+}
+
+// servesBy is serves by Serve or by ServePublic.
+func servesBy(t *testing.T, serve func(*Server, context.Context, net.Listener) error, ln net.Listener, change ...func(*Server)) *subject {
+	t.Helper()
 	s := &subject{addr: ln.Addr()}
 	s.Server = &Server{
 		Status: func() any { return shown{"1.2.3", []string{"orders"}} },
@@ -49,7 +55,7 @@ func serves(t *testing.T, ln net.Listener, change ...func(*Server)) *subject {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, ln) }()
+	go func() { ended <- serve(s.Server, ctx, ln) }()
 	s.end = func() error {
 		cancel()
 		select {

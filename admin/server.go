@@ -16,13 +16,21 @@ type Server struct {
 	// Status returns what /status shows, as JSON. It has no secret in it, at no depth. It may be
 	// called concurrently. Nil: there is no such endpoint.
 	Status func() any
+	// Probes are what /startup, /livez and /readyz say.
+	Probes Probes
+	// Metrics serves /metrics. It has no secret in it either. Nil: there is no such endpoint.
+	Metrics http.Handler
+	// Reload reads the configuration again, all of it or nothing. It may be called concurrently. Nil:
+	// there is no such endpoint.
+	Reload func(context.Context) Outcome
 	// Quit asks the program to end, and returns at once. It is called at most once. Nil: there is no
 	// such endpoint.
 	Quit func()
 	// Admit returns why a client may not come in, for the client to read; nil: everybody may who can
 	// connect.
 	Admit func(net.Conn) error
-	// Timeout bounds a request, and then its answer; 0 means DefaultTimeout.
+	// Timeout bounds a request, and then its answer, but for what takes its time: a reload, or logins; 0
+	// means DefaultTimeout.
 	Timeout time.Duration
 	// Log is told at debug about what is refused and about what goes wrong; nil: nobody is told.
 	Log *slog.Logger
@@ -36,6 +44,7 @@ const DefaultTimeout = 5 * time.Second
 const (
 	maxHeaderBytes = 8 << 10 // net/http adds 4 KiB of its own
 	maxConns       = 32      // for each listener; more wait in the kernel
+	maxPublicConns = 128     // so that it takes more to keep a probe waiting
 	grace          = time.Second
 )
 
@@ -45,10 +54,31 @@ const (
 //
 // Nothing but this machine may be able to connect to ln: that is the caller's part.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	rules := &guard{unix: ln.Addr().Network() == "unix", next: s.endpoints()}
+	return s.serve(ctx, ln, rules, s.Admit, maxConns)
+}
+
+// ServePublic is Serve for a listener that other machines may reach: metrics and probes are all that
+// there is. Admit is not asked. Where ln is not of this machine alone, the Host header may name
+// anything: a kubelet sends the address of the pod, and Prometheus what it was told.
+func (s *Server) ServePublic(ctx context.Context, ln net.Listener) error {
+	rules := &guard{unix: ln.Addr().Network() == "unix", anyHost: isRemote(ln.Addr()), next: s.publicEndpoints()}
+	return s.serve(ctx, ln, rules, nil, maxPublicConns)
+}
+
+// isRemote reports whether other machines can connect to addr, or may be able to.
+func isRemote(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && !tcp.IP.IsLoopback()
+}
+
+// serve is Serve with its rules.
+func (s *Server) serve(ctx context.Context, ln net.Listener, rules *guard, admit func(net.Conn) error, most int) error {
 	log := cmp.Or(s.Log, slog.New(slog.DiscardHandler)).With("listener", ln.Addr().String())
+	rules.log = log
 	timeout := cmp.Or(s.Timeout, DefaultTimeout)
 	server := &http.Server{
-		Handler:           &guard{unix: ln.Addr().Network() == "unix", next: s.endpoints(), log: log},
+		Handler:           rules,
 		ReadHeaderTimeout: timeout,
 		ReadTimeout:       timeout,
 		WriteTimeout:      timeout,
@@ -67,7 +97,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		defer close(ended)
 		end(server)
 	})
-	err := server.Serve(&doorway{Listener: ln, admit: s.Admit, places: make(chan struct{}, maxConns)})
+	err := server.Serve(&doorway{Listener: ln, admit: admit, places: make(chan struct{}, most)})
 	if goesOn() {
 		server.Close()
 		return err

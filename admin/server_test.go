@@ -195,7 +195,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 func TestEndpointsWithoutPurposeAreNotThere(t *testing.T) {
 	all := (&Server{}).endpoints()
-	for _, path := range []string{"/status", "/quitquitquit"} {
+	for _, path := range []string{"/status", "/quitquitquit", "/reload", "/metrics", "/startup", "/livez", "/readyz"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			w := httptest.NewRecorder()
 			all.ServeHTTP(w, httptest.NewRequest(method, path, nil))
