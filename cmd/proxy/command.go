@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"dbvalet/config"
 )
 
 // version is set by the linker; see Makefile.
@@ -24,58 +26,30 @@ Amazon RDS or Aurora endpoint dbvalet mints IAM tokens with the AWS credentials
 at hand. Every connection to a database is encrypted, and the database's
 identity verified.
 
-Options of a route (quote the URL: the shell knows & and ?):
-  listen=127.0.0.1:5432   where clients connect; also [::1]:PORT, localhost:PORT
-                          (both), or the absolute path of a directory for a unix
-                          socket; may be repeated. Default: 127.0.0.1 and the
-                          database's port
+The options that most routes need (quote the URL: the shell knows & and ?):
+  listen=127.0.0.1:5432   where clients connect; also localhost:PORT, [::1]:PORT, or
+                          the absolute path of a directory for a unix socket.
+                          Default: 127.0.0.1 and the database's port
   auth=SOURCE             where the credential comes from:
-    aws-iam aws-dsql      tokens of RDS and Aurora, and of Aurora DSQL; inferred
-                          from their endpoints
-    gcp-iam               tokens of Cloud SQL and AlloyDB
-    gcp-connector         Cloud SQL by way of its connector, with instance=
-    azure-entra           tokens of Azure Database
+    aws-iam aws-dsql gcp-iam gcp-connector azure-entra
+                          tokens; those of AWS are inferred from the endpoint
     awssecretsmanager://NAME  awsparamstore://NAME
     gcpsecretmanager://projects/P/secrets/S  hashivault://PATH
-                          a secret store; options behind a ?, and %26 for &:
-                          path=KEY.KEY into JSON, wait=5m, and the store's own
+                          a secret store
     env:NAME file:PATH exec:COMMAND
                           a variable, a file, what a command prints
-  token_reuse=never       a token for each connection
-  rotation_timeout=10     seconds for which clients wait for a rotation
-  region= profile= role= external_id= session_name=      of AWS
-  instance= ip_type= service= impersonate_service_account= sqladmin_endpoint=
-                                                         of Google Cloud
-  cloud= tenant= client_id=                              of Azure
   dial=HOST:PORT          the address to connect to, where it isn't the endpoint
                           that is signed and verified (tunnel, bastion)
-  tls=verify-full         or verify-ca, or require (verifies nothing without ca=),
-                          or zero-config (MariaDB 11.4 and later); sslmode= is
-                          the same
-  ca=FILE                 certificates to trust; sslrootcert= is the same
-  tls_server_name=NAME    the name in the database's certificate
-  sslnegotiation=direct   TLS from the first byte (PostgreSQL 17 and later)
-  require_auth=METHODS    how the database may ask for the credential, as in libpq;
-                          for MySQL, password or names of plugins
+  tls=verify-full         or verify-ca, require, zero-config; with ca=FILE for
+                          certificates to trust
   allow=self              which processes of this machine may connect: self (the own
-                          user, and root), pod (the same network namespace), any,
-                          or users, uids, group:NAME and self between commas
-  allow_remote=NETWORKS   other machines that may, such as 172.17.0.0/16; only with
-                          a local_password= or local_client_ca=
-  socket_mode=0600 socket_owner= socket_group=           of unix sockets
-  local_password=auto     clients need the password that is kept in a file of its
-                          own; or file:PATH, or env:NAME
-  local_tls=auto          TLS for clients that insist on it, with a certificate made
-                          at the start; or FILE, with local_tls_key=FILE
-  local_client_ca=FILE    clients need TLS and a certificate of this CA
-  users=LIST databases=LIST
-                          what clients may name, where the route leaves it to them
-  max_connections=N       at most so many at once
-  max_handshakes=64       that are being set up at once
-  accept_rate=N           at most so many in a second
-  queue_timeout=10        seconds for which clients wait for a place
-  connect_timeout=30      seconds, for the whole set-up of a connection
+                          user, and root), pod, any, users, uids, group:NAME
   name=NAME               in the log; default: the first label of the host
+
+There are many more: docs/configuration.md describes them all, and "dbvalet
+config schema" prints them. In the YAML file that --config names, each is a key of
+a route. Flags are keys there too, and variables such as DBVALET_LOG_LEVEL;
+DBVALET_ROUTES has routes. "dbvalet config check" says what is wrong.
 
 With --admin=ADDR there is HTTP for whoever looks after dbvalet, without a
 password and only on this machine: GET /status, and POST /quitquitquit, which
@@ -89,8 +63,6 @@ const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws
 
 // newCommand returns the command line.
 func newCommand(p process) *cobra.Command {
-	var logLevel, logFormat, landlock string
-	var o options
 	cmd := &cobra.Command{
 		Use:           "dbvalet [flags] ROUTE...",
 		Short:         "Connect to databases without a password",
@@ -101,11 +73,16 @@ func newCommand(p process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := newDisplay(cmd.ErrOrStderr(), logLevel, logFormat)
+			c, err := loadConfig(cmd, args)
+			if err != nil {
+				return err
+			}
+			d, err := newDisplay(cmd.ErrOrStderr(), c.LogLevel, c.LogFormat)
 			if err != nil {
 				return usageError{err}
 			}
-			if o.process, err = p.withLandlock(landlock); err != nil {
+			o := options{admin: c.Admin, maxConnections: c.MaxConnections, maxHandshakes: c.MaxHandshakes, acceptRate: c.AcceptRate}
+			if o.process, err = p.withLandlock(c.Landlock); err != nil {
 				return usageError{err}
 			}
 			if len(args) == 0 {
@@ -114,13 +91,8 @@ func newCommand(p process) *cobra.Command {
 			return serve(cmd.Context(), args, o, d)
 		},
 	}
-	cmd.Flags().StringVar(&o.admin, "admin", "", "`ADDR` of the admin endpoints /status and /quitquitquit, as in listen= (default: none)")
-	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	cmd.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
-	cmd.Flags().IntVar(&o.maxConnections, "max-connections", 0, "of all routes together; 0: no limit")
-	cmd.Flags().IntVar(&o.maxHandshakes, "max-handshakes", 0, "that are being set up, of all routes together; 0: no limit")
-	cmd.Flags().IntVar(&o.acceptRate, "accept-rate", 0, "connections in a second, of all routes together; 0: no limit")
-	cmd.Flags().StringVar(&landlock, "landlock", "auto", "off, or auto: once it listens, the process may read, write and connect to only what\nits routes and the environment name, as far as the kernel has Landlock (Linux 5.13)")
+	config.AddFlags(cmd.Flags())
+	cmd.AddCommand(newConfigCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd
