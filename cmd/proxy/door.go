@@ -97,6 +97,7 @@ func newRate(n int) *rate.Limiter { return rate.NewLimiter(rate.Limit(n), n) }
 func limit(s *proxy.Server, r *config.Route, all *overall) {
 	timeout := cmp.Or(r.ConnectTimeout, proxy.DefaultHandshakeTimeout)
 	s.HandshakeTimeout, s.QueueTimeout = r.ConnectTimeout, cmp.Or(r.QueueTimeout, defaultQueueTimeout)
+	s.IdleTimeout, s.MaxSessionAge = r.IdleTimeout, r.MaxSessionAge
 	s.Upstream.Conns = []*proxy.Limit{{Name: "max_connections", Max: r.MaxConnections, Wait: s.QueueTimeout}, all.conns}
 	// A set-up that takes long is one that the database, or a rotation, holds up: who waits behind it
 	// has as much time.

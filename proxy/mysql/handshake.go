@@ -197,6 +197,10 @@ func (h *handshake) welcome(ctx context.Context, conn *proxy.UpstreamConn, user 
 		User:        loggedIn,
 		Database:    h.reply.database,
 		Application: h.reply.application(),
+		Reply:       watched.replyOf,
+		Unanswered:  watched.unanswered.Load,
+		Farewell:    watched.farewell,
+		Quit:        newPacket(0, []byte{mysql.COM_QUIT}),
 	}
 	if h.client.TLS() != nil {
 		session.SilentHint = distrust // MariaDB's client decides only after the OK

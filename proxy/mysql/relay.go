@@ -3,9 +3,12 @@ package mysql
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +44,10 @@ type session struct {
 	missing  int    // bytes of gathered that are still to come
 	refused  bool   // the session is about to end, and nothing is passed on any more
 
+	// Of the writer, and for who would end the session.
+	unanswered atomic.Int64 // bytes of commands that get no answer
+	streams    atomic.Bool  // the client has asked for the binary log, which never ends
+
 	// logins is the Attempt of the last COM_CHANGE_USER, which holds what its credential was borrowed
 	// on; nil: there was none.
 	logins *tokens.Attempt
@@ -55,6 +62,9 @@ type session struct {
 	unsure  []byte       // the first bytes of a packet, until it is clear whether it asks for a file
 	pending []byte       // for the client, before anything else
 	over    bool         // there is nothing after pending
+
+	deadline   sync.Mutex
+	concluding bool // a COM_CHANGE_USER
 }
 
 // watch makes a session of h's connection to the database. The session lives longer than ctx.
@@ -89,6 +99,7 @@ func (s *session) Write(b []byte) (int, error) {
 			continue
 		}
 		pass, found := s.commands.scan(b)
+		s.note()
 		if pass > 0 {
 			if _, err := s.Conn.Write(b[:pass]); err != nil {
 				return 0, err
@@ -110,6 +121,17 @@ func (s *session) Write(b []byte) (int, error) {
 	return written, nil
 }
 
+// note publishes what the commands mean for who would end the session, where they mean anything.
+func (s *session) note() {
+	if n := s.commands.unanswered; n > 0 {
+		s.commands.unanswered = 0
+		s.unanswered.Add(n)
+	}
+	if s.commands.streams && !s.streams.Load() {
+		s.streams.Store(true)
+	}
+}
+
 // Read returns what is for the client. b has room for more than a packet's header.
 func (s *session) Read(b []byte) (int, error) {
 	for {
@@ -123,6 +145,9 @@ func (s *session) Read(b []byte) (int, error) {
 		}
 		begun := copy(b, s.unsure)
 		n, err := s.Conn.Read(b[begun:])
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err // of who would end the session; what is unsure is still to come
+		}
 		n += begun
 		s.unsure = nil
 		c := s.change.Load()
@@ -141,7 +166,9 @@ func (s *session) Read(b []byte) (int, error) {
 			close(c.done)
 			return 0, err
 		}
+		s.undisturbed(true)
 		told, over := s.conclude(c, bytes.Clone(b[:n]))
+		s.undisturbed(false)
 		s.over = over
 		pass := s.admit(told)
 		s.pending = append(told[:pass:pass], s.pending...)
@@ -178,6 +205,24 @@ func (s *session) SetWriteDeadline(t time.Time) error {
 	return s.Conn.SetWriteDeadline(t)
 }
 
+// SetReadDeadline is how the reader is woken, which is not done in the middle of a COM_CHANGE_USER.
+func (s *session) SetReadDeadline(t time.Time) error {
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	if s.concluding {
+		return nil
+	}
+	return s.Conn.SetReadDeadline(t)
+}
+
+// undisturbed begins and ends a time in which the reader is not woken.
+func (s *session) undisturbed(concluding bool) {
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
+	s.concluding = concluding
+	_ = s.Conn.SetReadDeadline(time.Time{})
+}
+
 // Close closes the connection and ends a COM_CHANGE_USER that is under way.
 func (s *session) Close() error {
 	s.cancel()
@@ -198,6 +243,9 @@ type commands struct {
 	left    int  // bytes of a packet's payload that are still to come
 	seq     byte // of the packet before
 	carried bool // the packet before had a payload
+
+	unanswered int64 // bytes of commands that get no answer
+	streams    bool  // the binary log was asked for
 }
 
 // scan returns how many bytes of b are to be passed on. What is left of b then is the beginning of a
@@ -218,9 +266,20 @@ func (c *commands) scan(b []byte) (pass int, found bool) {
 			if rest[packetHeader] == mysql.COM_CHANGE_USER {
 				return pass, true
 			}
+			c.note(rest)
 		}
 		c.pass(rest)
 		pass += packetHeader
+	}
+}
+
+// note notes commands that have another kind of answer than most.
+func (c *commands) note(p packet) {
+	switch p[packetHeader] {
+	case mysql.COM_STMT_CLOSE:
+		c.unanswered += int64(packetHeader + payloadLength(p))
+	case mysql.COM_BINLOG_DUMP, mysql.COM_BINLOG_DUMP_GTID:
+		c.streams = true
 	}
 }
 

@@ -107,6 +107,9 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 		Database:    start.get("database"),
 		Application: start.get("application_name"),
 		SilentHint:  e.silentHint(),
+		Reply:       replyOf,
+		Farewell:    farewell,
+		Quit:        terminate,
 	}, nil
 }
 
