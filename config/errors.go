@@ -50,6 +50,9 @@ func didYouMean(name string, known []string, all string) string {
 	advice := all + strings.Join(known, ", ")
 	best, least := "", 3 // edits that somebody may have made by mistake
 	for _, k := range known {
+		if len(name) > 2*len(k) {
+			continue
+		}
 		if n := edits(strings.ToLower(strings.ReplaceAll(name, "-", "_")), strings.ToLower(k)); n < least && n*2 < len(k) {
 			best, least = k, n
 		}

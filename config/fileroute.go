@@ -150,20 +150,18 @@ func (d *decoder) texts(n *yaml.Node, k Key, as string) ([]string, error) {
 
 // scalar returns the text of a value that has to be of k's kind.
 func (d *decoder) scalar(n *yaml.Node, k Key, as string) (string, error) {
-	wanted, tags := "", []string{}
+	wanted, tags := "a text", []string{"!!int", "!!str"}
 	switch k.Kind {
 	case Number:
 		wanted, tags = "a number, without quotes", []string{"!!int"}
 	case Bool:
 		wanted, tags = "true or false, without quotes", []string{"!!bool"}
 	case Duration:
-		wanted, tags = "seconds, or a duration such as 1m30s", []string{"!!int", "!!str"}
+		wanted = "seconds, or a duration such as 1m30s"
 	case Mode:
-		wanted, tags = "a mode such as 0660", []string{"!!int", "!!str"}
+		wanted = "a mode such as 0660"
 	case List, Parts:
-		wanted, tags = "a text, or a list of texts", []string{"!!int", "!!str"}
-	default:
-		wanted, tags = "a text", []string{"!!int", "!!str"}
+		wanted = "a text, or a list of texts"
 	}
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":

@@ -24,6 +24,9 @@ type Route struct {
 	Port     string
 	Database string // for clients that name none; empty: as the secret says, or none
 
+	// Hosts are all hosts, where several are named; Host and Port are the first of them. Nil: there is one.
+	Hosts []HostPort
+
 	// PortLeftOut says that Port is the protocol's own, and that a secret may know better.
 	PortLeftOut bool
 
@@ -85,6 +88,9 @@ type Route struct {
 	ClientID string // client_id=, of Azure
 }
 
+// A HostPort is one of a route's hosts.
+type HostPort struct{ Host, Port string }
+
 // Endpoint returns host:port of the database itself. It is for routes that have a host.
 func (r *Route) Endpoint() string { return net.JoinHostPort(r.Host, r.Port) }
 
@@ -96,6 +102,7 @@ func (r *Route) HasSecret() bool { return strings.Contains(r.Auth, "://") }
 //	postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
 //	mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
 //
+// There may be several hosts, as in HOST:PORT,HOST:PORT, each of which may leave out its port.
 // mariadb:// is mysql://. Everything but the host may be left out, and the host too where something
 // else says where the database is: the secret of auth=, or instance=. Values are percent-encoded where
 // they contain "&", "#" or "%"; "+" is itself.
@@ -122,7 +129,8 @@ func parseRoute(arg string, more func(r *Route) error) (*Route, error) {
 		return fail(unread, "everybody on this machine can read it there: put it into a file or an environment variable, and write auth=file:PATH or auth=env:NAME",
 			"a password in the route's URL")
 	}
-	u, err := url.Parse(arg)
+	first, others := splitHosts(arg)
+	u, err := url.Parse(first)
 	if err != nil {
 		return fail(unread, "write a URL like postgres://app@db.example.com:5432/orders?listen=127.0.0.1:5432, and percent-encode what is special in a name",
 			"not a URL that can be read")
@@ -145,6 +153,9 @@ func parseRoute(arg string, more func(r *Route) error) (*Route, error) {
 	}
 	if port, err := strconv.ParseUint(r.Port, 10, 16); err != nil || port == 0 {
 		return fail(r.where(), "ports are 1 to 65535", "the port does not exist")
+	}
+	if err := r.addHosts(others); err != nil {
+		return nil, err
 	}
 	if strings.ContainsRune(r.User+r.Database, 0) {
 		return fail(r.where(), "take the %00 out", "a zero byte in the user or the database")

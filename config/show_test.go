@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -88,7 +89,7 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		c, err := decoded(content)
 		if err != nil {
-			e, ok := err.(*Error)
+			e, ok := errors.AsType[*Error](err)
 			if !ok || e.Hint() == "" || c != nil && e.File != "" {
 				t.Fatalf("got %v, want an *Error with a hint", err)
 			}

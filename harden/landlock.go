@@ -22,6 +22,8 @@ type Needs struct {
 	Connect []uint16
 	// AnyPort says that TCP connections may go to any port. Then Connect means nothing.
 	AnyPort bool
+	// Listen says that it goes on opening listeners for TCP.
+	Listen bool
 }
 
 // What Landlock says where nothing is in force.
@@ -65,9 +67,7 @@ func Landlock(n Needs) (string, error) {
 		// its threads: https://docs.kernel.org/userspace-api/landlock.html#errata
 		config.Scoped = llsys.ScopeAbstractUnixSocket
 	}
-	if n.AnyPort {
-		config.HandledAccessNet = llsys.AccessNetBindTCP
-	}
+	config.HandledAccessNet = n.ports()
 	if err := config.Restrict(n.rules()...); err != nil {
 		return Failed, fmt.Errorf("landlock: %w", err)
 	}
@@ -80,10 +80,25 @@ func (n Needs) inForce(abi int) string {
 	switch {
 	case abi < abiPorts:
 		what = "files only"
+	case n.ports() == 0:
+		what = "files only, as other ports may be needed"
 	case n.AnyPort:
 		what = "files and listening, not connecting"
+	case n.Listen:
+		what = "files and connecting, not listening"
 	}
 	return fmt.Sprintf("%s (ABI %d)", what, abi)
+}
+
+// ports are what is refused of TCP, but for what rules allow.
+func (n Needs) ports() (handled landlock.AccessNetSet) {
+	if !n.AnyPort {
+		handled |= llsys.AccessNetConnectTCP
+	}
+	if !n.Listen {
+		handled |= llsys.AccessNetBindTCP
+	}
+	return handled
 }
 
 func (n Needs) rules() []landlock.Rule {

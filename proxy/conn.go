@@ -23,7 +23,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	id := s.lastConn.Add(1)
 	log = log.With("conn", id, "client", clientName(conn))
 	defer s.contain(log)
-	keepClientAlive(conn)
+	s.TCP.watch(conn)
 
 	session, err := s.handshake(ctx, conn, client, seat)
 	if errors.Is(err, peer.ErrGone) {
@@ -138,13 +138,6 @@ func (s *Session) end() {
 	s.Upstream.Close()
 	if s.Ended != nil {
 		s.Ended()
-	}
-}
-
-// keepClientAlive makes the kernel notice a client that is gone without a word.
-func keepClientAlive(client net.Conn) {
-	if tcp, ok := client.(*net.TCPConn); ok {
-		tcp.SetKeepAliveConfig(keepAlive)
 	}
 }
 

@@ -36,7 +36,10 @@ type ListenOptions struct {
 	//	NAME:5432                    the addresses of another name, all of which are loopback ones
 	//	/run/db                      a unix socket in this directory, called SocketName
 	//	/run/db/x.sock               a unix socket of this name
+	//	systemd:NAME                 the sockets that were passed to the program under this name
 	Addr string
+	// Inherited are the sockets that were passed to the program.
+	Inherited *Inherited
 	// SocketName is what clients of the protocol look for in a directory.
 	SocketName string
 	// Remote allows addresses that other machines can reach.
@@ -50,6 +53,9 @@ type ListenOptions struct {
 // Listen opens the listeners that o stands for. What decides is the address that is bound, and not how
 // it is written. The error is a *ListenError.
 func Listen(o ListenOptions) ([]net.Listener, error) {
+	if name, ok := strings.CutPrefix(o.Addr, inheritedPrefix); ok {
+		return o.Inherited.listen(name, o)
+	}
 	if filepath.IsAbs(o.Addr) {
 		path := o.Addr
 		if !isSocketPath(path) {
@@ -74,7 +80,7 @@ func Listen(o ListenOptions) ([]net.Listener, error) {
 	}
 	if !o.Remote && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !a.IsLoopback() }) {
 		return nil, &ListenError{o.Addr, errors.New("not an address of this machine alone"),
-			"there is no password on this side: listen on 127.0.0.1, [::1], localhost or a unix socket; or let other machines in, with allow_remote=NETWORK, and local_password= or local_client_ca="}
+			"there is no password on this side: listen on 127.0.0.1, [::1], localhost or a unix socket" + orRemote}
 	}
 	return listenAll(addrs, port)
 }

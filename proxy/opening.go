@@ -16,13 +16,16 @@ import (
 // Opening is for one goroutine, and its errors are *SetupErrors.
 type Opening struct {
 	upstream *Upstream
-	logins   *tokens.Attempt // nil: no credential has been asked for
-	user     string          // whom logins is for
-	endpoint Endpoint        // where the database is, once it has been dialled
-	dialled  net.Conn        // for the first attempt; nil: not yet, or used
-	done     bool            // logins and the place among the connections are given back, or another's
-	leave    func()          // gives the place among the connections back
-	ready    func()          // gives the place among those that are being set up back
+	search   *search
+	logins   *tokens.Attempt    // nil: no credential has been asked for
+	cache    *tokens.Cache      // that logins is of
+	user     string             // whom logins is for
+	known    *tokens.Credential // what Credential has returned; nil: nothing yet
+	endpoint Endpoint           // where the database is, once it has been dialled
+	dialled  net.Conn           // for the first attempt; nil: not yet, or used
+	done     bool               // logins and the place among the connections are given back, or another's
+	leave    func()             // gives the place among the connections back
+	ready    func()             // gives the place among those that are being set up back
 }
 
 // Begin takes a place under the limits, and waits for one if it has to. The caller closes what it
@@ -40,7 +43,7 @@ func (u *Upstream) Begin(ctx context.Context) (*Opening, error) {
 		leave()
 		return nil, err
 	}
-	return &Opening{upstream: u, leave: leave, ready: ready}, nil
+	return &Opening{upstream: u, search: u.newSearch(), leave: leave, ready: ready}, nil
 }
 
 // Yield reports whether this Opening should be closed, if it can be, for somebody who waits for its place
@@ -72,9 +75,7 @@ func (o *Opening) Close() {
 		return
 	}
 	o.done = true
-	if o.logins != nil {
-		o.logins.Close()
-	}
+	o.again()
 	o.leave()
 }
 
@@ -85,34 +86,79 @@ func (o *Opening) Credential(ctx context.Context, user string) (tokens.Credentia
 	if err != nil {
 		return cred, o.explain(ctx, atStage(StageCredential, err))
 	}
+	o.known = &cred
 	return cred, nil
 }
 
+// Known returns the credential for the host that Dial has found, if Credential was called; nil if it
+// was not.
+func (o *Opening) Known() *tokens.Credential { return o.known }
+
+// Credentials are those for the host that Login has found.
+func (o *Opening) Credentials() *tokens.Cache { return o.search.place().Credentials }
+
 // begin begins to log in as user, unless that has begun.
 func (o *Opening) begin(user string) {
+	cache := o.Credentials()
 	if o.logins != nil {
-		if o.user == user || o.upstream.Credentials.Shared {
+		if o.cache == cache && (o.user == user || cache.Shared) {
 			return
 		}
 		o.logins.Close()
 	}
-	o.logins, o.user = o.upstream.Credentials.Begin(user), user
+	o.logins, o.cache, o.user = cache.Begin(user), cache, user
 }
 
-// Dial opens the bare connection that Login uses first. It is the Opening's to close, and the
-// caller's to read from until then; no deadline is set on it. Where only the credential says where
-// the database is, it is asked for.
-func (o *Opening) Dial(ctx context.Context) (net.Conn, error) {
+// again gives up what the last try held: while this one waits, others are not to wait for it, and the
+// next host may take other credentials.
+func (o *Opening) again() {
+	if o.logins != nil {
+		o.logins.Close()
+	}
+	o.logins, o.known = nil, nil
+}
+
+// Dial opens the bare connection that Login uses first, to a host whose greeting greet can read from
+// it; it tries others, or again, as Login does. It is the Opening's to close, and the caller's to read
+// from until then; no deadline is set on it. Where only the credential says where the database is, it is
+// asked for, and where Credential was called, it is known for the host that is found.
+func (o *Opening) Dial(ctx context.Context, greet func(context.Context, net.Conn) error) (net.Conn, error) {
+	ahead := o.known != nil
+	for {
+		conn, err := o.reach(ctx, ahead, greet)
+		if err == nil {
+			o.dialled = conn
+			return conn, nil
+		}
+		if err = o.search.next(ctx, err); err != nil {
+			return nil, err
+		}
+		o.again()
+	}
+}
+
+// reach opens a connection to the present host, and has it greeted.
+func (o *Opening) reach(ctx context.Context, ahead bool, greet func(context.Context, net.Conn) error) (net.Conn, error) {
 	var cred tokens.Credential
-	if o.upstream.Locate != nil {
-		var err error
-		if cred, err = o.Credential(ctx, o.user); err != nil {
+	if o.known == nil && (ahead || o.search.place().Locate != nil) {
+		if _, err := o.Credential(ctx, o.user); err != nil {
 			return nil, err
 		}
 	}
+	if o.known != nil {
+		cred = *o.known
+	}
+	ctx, cancel := share(ctx, o.search.left())
+	defer cancel()
 	conn, err := o.dial(ctx, cred)
-	o.dialled = conn
-	return conn, err
+	if err != nil {
+		return nil, err
+	}
+	if err := greet(ctx, conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // Endpoint returns where Dial, or Login, has found the database.
@@ -120,22 +166,40 @@ func (o *Opening) Endpoint() Endpoint { return o.endpoint }
 
 // dial opens a bare connection to the database that cred is for.
 func (o *Opening) dial(ctx context.Context, cred tokens.Credential) (net.Conn, error) {
-	o.endpoint = o.upstream.Endpoint
-	if locate := o.upstream.Locate; locate != nil {
+	place := o.search.place()
+	o.endpoint = place.Endpoint
+	if place.Locate != nil {
 		var err error
-		if o.endpoint, err = locate(cred); err != nil {
+		if o.endpoint, err = place.Locate(cred); err != nil {
 			return nil, atStage(StageCredential, err)
 		}
 	}
+	o.endpoint.Target = o.search.target()
 	return o.upstream.dial(ctx, o.endpoint)
 }
 
 // Login logs in as user. Where the database refuses the credential and there is another, it tries
 // again on a new connection; as long as the client has been told nothing of the login, it does not
-// notice. The end of ctx is the end of the time for all of it.
+// notice. The same goes for a host that can't be reached or will not do, as far as there are others or
+// it is worth waiting; see search. The end of ctx is the end of the time for all of it.
 //
 // What Dial opened is handed to login, or still open if there is no credential to log in with.
 func (o *Opening) Login(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
+	for {
+		conn, err := o.logIn(ctx, user, login)
+		if err == nil {
+			o.search.found()
+			return conn, nil
+		}
+		if err = o.search.next(ctx, err); err != nil {
+			return nil, err
+		}
+		o.again()
+	}
+}
+
+// logIn logs in as user on the present host.
+func (o *Opening) logIn(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
 	o.begin(user)
 	cred, err := o.logins.Credential(ctx)
 	for err == nil {
@@ -143,7 +207,7 @@ func (o *Opening) Login(ctx context.Context, user string, login Login) (*Upstrea
 		conn, err = o.attempt(ctx, cred, login)
 		if err == nil {
 			o.logins.Accepted()
-			o.done = true
+			o.done, o.known = true, nil
 			cred.Password = tokens.Secret{} // a session lasts, and has no use for it
 			return &UpstreamConn{Conn: conn, Credential: cred, Endpoint: o.endpoint, logins: o.logins, release: o.leave}, nil
 		}
@@ -160,6 +224,8 @@ func (o *Opening) Login(ctx context.Context, user string, login Login) (*Upstrea
 
 // attempt logs in once, on the connection that is there or else on a new one.
 func (o *Opening) attempt(ctx context.Context, cred tokens.Credential, login Login) (net.Conn, error) {
+	ctx, cancel := share(ctx, o.search.left())
+	defer cancel()
 	bare := o.dialled
 	o.dialled = nil
 	if bare == nil {

@@ -37,7 +37,9 @@ type Server struct {
 	// MaxSessionAge is the age from which on a session is ended as soon as it is idle outside a
 	// transaction; 0 is never.
 	MaxSessionAge time.Duration
-	Log           *slog.Logger
+	// TCP is how the connections of clients are watched.
+	TCP TCP
+	Log *slog.Logger
 	// Counts is for reading only.
 	Counts Counts
 

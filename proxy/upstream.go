@@ -25,12 +25,22 @@ type Upstream struct {
 	Locate func(tokens.Credential) (Endpoint, error)
 	// Credentials are what is logged in with.
 	Credentials *tokens.Cache
+	// Others are further hosts, for where the first one can't be reached or isn't what Target asks for.
+	Others []Place
+	// Target is which of the hosts will do.
+	Target Target
+	// Resolver looks up names, at each dial anew; nil: net.DefaultResolver.
+	Resolver *net.Resolver
+	// TCP is how the connections are watched.
+	TCP TCP
 	// Conns limit the connections that are open at once, and Setups those of them that are being set
 	// up: those of the route, and those of all routes together.
 	Conns, Setups []*Limit
 	Log           *slog.Logger
 
-	refusal error     // nil: what is asked for is done
+	refusal    error // nil: what is asked for is done
+	experience experience
+
 	errands *Upstream // does the Errands of a client with a refusal; nil: they are refused too
 }
 
@@ -56,6 +66,8 @@ type Endpoint struct {
 	Tunnel func(context.Context) (net.Conn, error)
 	// Database is for clients that name none, where the secret names one.
 	Database string
+	// Target is what the server has to be. An engine checks it at the end of the login.
+	Target Target
 }
 
 // A Login makes conn ready for commands with cred: the encryption and the authentication, in the
@@ -130,17 +142,30 @@ func (u *Upstream) dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	if to.Addr != "" && to.Addr[0] == '/' {
 		network = "unix"
 	}
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	// The name is looked up each time. Of its addresses each has its part of the time, so that a dead one
+	// leaves some for the others; those of IPv6 and of IPv4 are tried side by side.
+	dialer := net.Dialer{Timeout: dialTime, KeepAliveConfig: u.TCP.config(), Resolver: u.Resolver}
 	conn, err := dialer.DialContext(ctx, network, to.Addr)
 	if err != nil {
-		return nil, &SetupError{Stage: StageDial, Err: fmt.Errorf("dial %s: %w", to.Addr, dialCause(err)), Advice: dialAdvice(err)}
+		return nil, &SetupError{Stage: StageDial, Err: &dialError{to.Addr, dialCause(err)}, Advice: dialAdvice(err)}
 	}
+	u.TCP.watch(conn)
+	u.experience.reach(to.Addr)
 	return fast(conn), nil
 }
 
-// keepAlive notices a peer that is gone without a word (a NAT that forgot, a host that died) within
-// a minute, and keeps a quiet session from being forgotten on the way.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+// dialTime is how long a dial may take. Within it, the kernel has asked four times for a connection.
+// Then the name is looked up anew: it may lead elsewhere by now.
+const dialTime = 10 * time.Second
+
+// A dialError is a connection that could not be opened.
+type dialError struct {
+	addr  string
+	cause error
+}
+
+func (e *dialError) Error() string { return fmt.Sprintf("dial %s: %v", e.addr, e.cause) }
+func (e *dialError) Unwrap() error { return e.cause }
 
 // deadlineFrom makes the end of ctx a deadline of a connection, by one of its three methods for
 // that. disarm lifts it; it returns false if ctx had ended before.

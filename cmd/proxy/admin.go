@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 
 	"dbvalet/admin"
+	"dbvalet/config"
 	"dbvalet/peer"
 	"dbvalet/proxy"
 )
@@ -33,14 +35,79 @@ func listenAdmin(addr string) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// newAdmin makes the server of the admin endpoints. quit is what ends the program.
-func newAdmin(services []*service, quit func(), log *slog.Logger) *admin.Server {
+// A desk is where questions about the program are answered: by the admin endpoints, and by metrics and
+// probes for other machines.
+type desk struct {
+	server *admin.Server
+	admin  []net.Listener
+	public []net.Listener
+
+	display display
+	stop    context.CancelFunc
+	serving sync.WaitGroup
+}
+
+// openDesk opens the listeners that c names.
+func (v *valet) openDesk(c *config.Config) (*desk, error) {
+	d := &desk{server: v.newAdmin(), display: v.display}
+	var err error
+	if d.admin, err = listenAdmin(c.Admin); err != nil {
+		return nil, err
+	}
+	if c.Metrics != "" {
+		if d.public, err = proxy.Listen(proxy.ListenOptions{Addr: c.Metrics, SocketName: "dbvalet-metrics.sock", Remote: true}); err != nil {
+			closeListeners(d.admin)
+			return nil, fmt.Errorf("--metrics: %w", err)
+		}
+	}
+	return d, nil
+}
+
+func closeListeners(listeners []net.Listener) {
+	for _, ln := range listeners {
+		ln.Close()
+	}
+}
+
+// listeners are all.
+func (d *desk) listeners() []net.Listener { return slices.Concat(d.admin, d.public) }
+
+// open begins to answer.
+func (d *desk) open() {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	for _, ln := range d.admin {
+		d.display.adminReady(ln)
+		d.serving.Go(func() { d.serve(ctx, d.server.Serve, ln) })
+	}
+	for _, ln := range d.public {
+		d.display.log.Info("metrics ready", "listener", ln.Addr().String())
+		d.serving.Go(func() { d.serve(ctx, d.server.ServePublic, ln) })
+	}
+}
+
+// serve answers on ln until ctx ends. Should ln fail, the databases are served on all the same: whoever
+// looks after them can live without this for longer than their clients can.
+func (d *desk) serve(ctx context.Context, serve func(context.Context, net.Listener) error, ln net.Listener) {
+	if err := serve(ctx, ln); err != nil {
+		d.display.log.Error("admin endpoints failed", "listener", ln.Addr().String(), "err", err)
+	}
+}
+
+// close ends answering.
+func (d *desk) close() {
+	d.stop()
+	d.serving.Wait()
+}
+
+// newAdmin makes the server of the admin endpoints.
+func (v *valet) newAdmin() *admin.Server {
 	return &admin.Server{
-		Status: func() any { return statusOf(services) },
-		Quit: func() {
-			log.Info("asked to stop by the admin endpoint")
-			quit()
-		},
+		Status:  func() any { return v.status() },
+		Probes:  v.health.probes(),
+		Metrics: v.sights.handler(),
+		Reload:  v.askToReload,
+		Quit:    v.askToQuit,
 		Admit: func(conn net.Conn) error {
 			_, err := (peer.Policy{}).Check(conn) // self
 			if err != nil {
@@ -48,27 +115,24 @@ func newAdmin(services []*service, quit func(), log *slog.Logger) *admin.Server 
 			}
 			return nil
 		},
-		Log: log,
-	}
-}
-
-// serveAdmin serves the admin endpoints on ln until ctx ends. Should ln fail, the databases are served
-// on all the same: whoever looks after them can live without this for longer than their clients can.
-func serveAdmin(ctx context.Context, server *admin.Server, ln net.Listener) {
-	if err := server.Serve(ctx, ln); err != nil {
-		server.Log.Error("admin endpoints failed", "listener", ln.Addr().String(), "err", err)
+		Log: v.display.log,
 	}
 }
 
 // A status is what /status shows. It has nothing secret in it: no part of a route's URL but those that
 // the ready line shows too.
 type status struct {
-	Version string        `json:"version"`
-	Routes  []routeStatus `json:"routes"`
+	Version    string        `json:"version"`
+	State      string        `json:"state"` // starting, ready, reloading or draining
+	Routes     []routeStatus `json:"routes"`
+	LastReload *reloadStatus `json:"last_reload,omitempty"` // of the configuration; null: there was none
 }
 
 type routeStatus struct {
 	Name     string   `json:"name"`
+	State    string   `json:"state"`           // served or failed
+	Error    string   `json:"error,omitempty"` // why it failed
+	Hint     string   `json:"hint,omitempty"`
 	Listen   []string `json:"listen"`
 	Upstream string   `json:"upstream"` // what is dialled
 	Auth     string   `json:"auth"`
@@ -85,33 +149,44 @@ type routeStatus struct {
 	Panics       int64 `json:"panics"`
 }
 
-func statusOf(services []*service) status {
-	all := status{Version: version, Routes: []routeStatus{}}
-	for _, s := range services {
-		upstream, _ := s.where()
-		counts := &s.server.Counts
-		route := routeStatus{
-			Name:     s.route.Name,
-			Listen:   []string{},
-			Upstream: upstream,
-			Auth:     sourceName(s.route.Auth),
-			Security: s.security,
-			Allow:    s.allows(),
-
-			Accepted:     counts.Accepted.Load(),
-			RefusedPeers: counts.RefusedPeers.Load(),
-			Limited:      counts.Limited.Load(),
-			Failed:       counts.Failed.Load(),
-			Sessions:     counts.Sessions.Load(),
-			OpenSessions: counts.Open.Load(),
-			Panics:       counts.Panics.Load(),
-		}
-		for _, ln := range s.listeners {
-			route.Listen = append(route.Listen, ln.Addr().String())
-		}
-		all.Routes = append(all.Routes, route)
+func (v *valet) status() status {
+	all := status{Version: version, State: v.phase.get().String(), Routes: []routeStatus{}, LastReload: v.last.get()}
+	for _, s := range v.fleet.served() {
+		all.Routes = append(all.Routes, s.status())
 	}
 	return all
+}
+
+func (s *service) status() routeStatus {
+	if s.failure != nil {
+		return routeStatus{
+			Name: s.route.Name, State: "failed", Error: s.failure.Error(), Hint: proxy.Hint(s.failure),
+			Listen: s.route.Listen, Auth: sourceName(s.route.Auth),
+		}
+	}
+	upstream, _ := s.where()
+	counts := &s.server.Counts
+	route := routeStatus{
+		Name:     s.route.Name,
+		State:    "served",
+		Listen:   []string{},
+		Upstream: upstream,
+		Auth:     sourceName(s.route.Auth),
+		Security: s.security,
+		Allow:    s.allows(),
+
+		Accepted:     counts.Accepted.Load(),
+		RefusedPeers: counts.RefusedPeers.Load(),
+		Limited:      counts.Limited.Load(),
+		Failed:       counts.Failed.Load(),
+		Sessions:     counts.Sessions.Load(),
+		OpenSessions: counts.Open.Load(),
+		Panics:       counts.Panics.Load(),
+	}
+	for _, ln := range s.listeners {
+		route.Listen = append(route.Listen, ln.Addr().String())
+	}
+	return route
 }
 
 // adminReady says where the admin endpoints are.

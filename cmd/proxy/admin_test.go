@@ -78,9 +78,9 @@ func TestStatusShowsRoutesWithoutSecrets(t *testing.T) {
 		t.Errorf("got %s, want %s", got.Routes[0].Listen[0], at)
 	}
 	got.Routes[0].Listen, got.Routes[1].Listen = nil, nil
-	want := status{Version: version, Routes: []routeStatus{
-		{Name: "db", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
-		{Name: "two", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
+	want := status{Version: version, State: "ready", Routes: []routeStatus{
+		{Name: "db", State: "served", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
+		{Name: "two", State: "served", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
@@ -123,7 +123,7 @@ func TestProgramEndsByAdminEndpoint(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("the program goes on; it wrote\n%s", stderr)
 			}
-			stderr.await(t, `"asked to stop by the admin endpoint"`)
+			stderr.await(t, `"why":"the admin endpoint was asked to"`)
 			stderr.await(t, `"stopped"`)
 			if _, err := os.Stat(at); filepath.IsAbs(at) && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("got %v, want the socket gone", err)

@@ -43,25 +43,30 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
-	upstream := &proxy.Upstream{Credentials: credentials, Log: log}
+	upstream := &proxy.Upstream{Credentials: credentials, TCP: tcp(r), Log: log}
 	way := &way{route: r, protocol: protocol, log: log}
-	switch {
-	case connector != nil:
+	if connector != nil {
 		upstream.Endpoint = proxy.Endpoint{Addr: r.Instance, Tunnel: connector.Dial}
-	case r.HasSecret() && (r.Host == "" || r.PortLeftOut || r.Database == ""):
-		upstream.Locate = way.locate
-		// The settings are checked now; the secret may name another host.
-		_, err = way.to(cmp.Or(r.Host, "host.invalid"), r.Port)
-	default:
-		upstream.Endpoint, err = way.to(r.Host, r.Port)
+	} else {
+		upstream.Endpoint, upstream.Locate, err = way.place()
+	}
+	if err == nil {
+		upstream.Target, err = newTarget(r)
+	}
+	if err == nil {
+		upstream.Others, err = newOthers(r, protocol, credentials, log)
+	}
+	var follower *proxy.Follower
+	if err == nil {
+		follower, err = newFollower(r, log)
 	}
 	if err != nil {
 		return fail(err)
 	}
 	way.warn()
-	server := &proxy.Server{Engine: protocol.engine, Upstream: upstream, Door: door, Log: log}
+	server := &proxy.Server{Engine: protocol.engine, Upstream: upstream, Door: door, TCP: tcp(r), Log: log}
 	limit(server, r, all)
-	s := &service{route: r, protocol: protocol, security: way.security(), server: server}
+	s := &service{route: r, protocol: protocol, security: way.security(), server: server, follower: follower}
 	if password != nil {
 		s.password = password.where
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +75,12 @@ func newCommand(p process) *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := loadConfig(cmd, args)
+			signals := make(chan os.Signal, 4)
+			signal.Notify(signals, append([]os.Signal{os.Interrupt, syscall.SIGTERM}, moreSignals...)...)
+			defer signal.Stop(signals)
+			o := options{inherited: p.inherited, signals: signals}
+			o.load = func() (*config.Config, error) { return loadConfig(cmd, args) }
+			c, err := o.load()
 			if err != nil {
 				return err
 			}
@@ -81,39 +88,62 @@ func newCommand(p process) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			o := options{admin: c.Admin, maxConnections: c.MaxConnections, maxHandshakes: c.MaxHandshakes, acceptRate: c.AcceptRate}
 			if o.process, err = p.withLandlock(c.Landlock); err != nil {
 				return usageError{err}
 			}
-			if len(args) == 0 {
+			if len(c.Routes) == 0 {
 				return usageError{errNoRoute}
 			}
-			return serve(cmd.Context(), args, o, d)
+			return serve(cmd.Context(), c, o, d)
 		},
 	}
 	config.AddFlags(cmd.Flags())
-	cmd.AddCommand(newConfigCommand())
+	cmd.AddCommand(newConfigCommand(), newWaitCommand(adminAddr), newHealthCommand(adminAddr), newShutdownCommand(adminAddr))
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd
+}
+
+// adminAddr is where the configuration that the environment names has the admin endpoints, for commands
+// that are not told.
+func adminAddr() (string, error) {
+	c, err := config.Load(config.Sources{Environ: os.Environ()})
+	if err != nil {
+		return "", usageError{err}
+	}
+	return c.Admin, nil
 }
 
 var errNoRoute = errors.New(`no route is given; "dbvalet --help" has examples`)
 
 // newDisplay returns the display that writes to out.
 func newDisplay(out io.Writer, level, format string) (display, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return display{}, fmt.Errorf("--log-level=%s: there are debug, info, warn and error", level)
+	d := display{level: new(slog.LevelVar)}
+	if err := d.setLevel(level); err != nil {
+		return display{}, err
 	}
-	options := &slog.HandlerOptions{Level: l}
+	options := &slog.HandlerOptions{Level: d.level}
 	switch {
 	case format == "json", format == "auto" && !isTerminal(out):
-		return display{log: slog.New(slog.NewJSONHandler(out, options))}, nil
+		d.log = slog.New(slog.NewJSONHandler(out, options))
+		return d, nil
 	case format == "text", format == "auto":
-		return display{log: slog.New(slog.NewTextHandler(out, options)), people: out}, nil
+		d.log, d.people = slog.New(slog.NewTextHandler(out, options)), out
+		return d, nil
 	}
 	return display{}, fmt.Errorf("--log-format=%s: there are auto, text and json", format)
+}
+
+// setLevel sets what is logged from now on.
+func (d display) setLevel(level string) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("--log-level=%s: there are debug, info, warn and error", level)
+	}
+	if d.level != nil {
+		d.level.Set(l)
+	}
+	return nil
 }
 
 // isTerminal reports whether out is a terminal, or a device that is as patient as one.

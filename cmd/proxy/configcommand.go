@@ -20,11 +20,19 @@ func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check, show or explain the configuration",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newCheckCommand(), newSchemaCommand(), newShowCommand())
 	return cmd
+}
+
+// noArgs is cobra.NoArgs with the right exit status.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // loadConfig reads what cmd is told.
@@ -100,7 +108,7 @@ func checkRoute(r config.Route, all *overall) error {
 	if err != nil {
 		return err
 	}
-	closeAll([]*service{s})
+	s.server.Upstream.CloseCredentials()
 	return nil
 }
 
@@ -109,7 +117,7 @@ func newSchemaCommand() *cobra.Command {
 		Use:     "schema",
 		Short:   "Print the JSON Schema of the configuration file, for editors",
 		Example: "  dbvalet config schema > dbvalet.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := config.JSONSchema()
 			if err != nil {

@@ -139,6 +139,15 @@ func TestShownConfigurationHasNoSecrets(t *testing.T) {
 	}
 }
 
+func TestUnknownCommandIsAUsageError(t *testing.T) {
+	for _, args := range [][]string{{"config", "shwo"}, {"config", "schema", "x"}, {"config", "check", "--nothing"}} {
+		status, _, stderr := runs(t, args...)
+		if status != exitUsage || !strings.Contains(stderr, "hint: ") {
+			t.Errorf("%q: got status %d and %s", args, status, stderr)
+		}
+	}
+}
+
 func TestSettingsComeFromTheEnvironmentToo(t *testing.T) {
 	t.Setenv("DBVALET_LOG_LEVEL", "loud")
 	status, _, stderr := runs(t, "postgres://app@db.example.com?auth=env:PW&tls=require")

@@ -7,21 +7,24 @@ import (
 	"slices"
 	"strings"
 
+	"dbvalet/config"
 	"dbvalet/harden"
+	"dbvalet/proxy"
 )
 
 // A process is what may be done to the process that the program runs in. The zero value leaves it as it
 // is, which is for tests.
 type process struct {
-	confine bool  // by Landlock, unless the user says no
-	undone  error // what harden.Process could not do
+	inherited *proxy.Inherited // the sockets that it was passed
+	confine   bool             // by Landlock, unless the user says no
+	undone    error            // what harden.Process could not do
 }
 
 // limit is called when everything is open that the services need to begin with. From then on the
 // kernel refuses the process what neither the routes nor the environment let expect. What it can't
 // refuse is said in the log, and is no error: it is a second line of defence. It reports whether the
 // kernel refuses anything.
-func (p process) limit(services []*service, admin []net.Listener, log *slog.Logger) (confined bool) {
+func (p process) limit(c *config.Config, services []*service, listeners []net.Listener, log *slog.Logger) (confined bool) {
 	if p.undone != nil {
 		log.Warn("the process could not be hardened", "err", p.undone)
 	}
@@ -34,7 +37,8 @@ func (p process) limit(services []*service, admin []net.Listener, log *slog.Logg
 		return false
 	}
 	n := s.needs(services)
-	n.sockets(admin)
+	n.sockets(listeners)
+	n.settings(c, services)
 	status, err := harden.Landlock(n.Needs)
 	if err != nil {
 		log.Warn("landlock", "status", status, "err", err, "hint", "--landlock=off does without it")

@@ -188,8 +188,8 @@ func TestSocketsAreRemovedAndCachesAreWritten(t *testing.T) {
 	}
 	defer ln.Close()
 	services := routed(t, rdsRoute)
-	services[0].listeners = []net.Listener{ln}
 	n := surroundings{home: "/home/x"}.needs(services)
+	n.sockets([]net.Listener{ln})
 	if !slices.Equal(n.Sockets, []string{dir}) {
 		t.Errorf("got sockets in %q, want them in %s", n.Sockets, dir)
 	}
@@ -243,7 +243,7 @@ func TestLandlockIsOffWhereProgramsMayBeRun(t *testing.T) {
 // TestZeroProcessIsLeftAlone guards the tests: what Landlock does can't be undone.
 func TestZeroProcessIsLeftAlone(t *testing.T) {
 	log := newScreen()
-	process{}.limit(routed(t, plain), nil, slog.New(slog.NewTextHandler(log, nil)))
+	process{}.limit(&config.Config{}, routed(t, plain), nil, slog.New(slog.NewTextHandler(log, nil)))
 	if log.String() != "" {
 		t.Errorf("got %q", log)
 	}

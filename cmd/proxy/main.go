@@ -10,39 +10,36 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"dbvalet/harden"
 	"dbvalet/proxy"
 )
 
-// Exit statuses.
+// Exit statuses. A program that a signal has ended has the one that a shell makes of that: 130 for
+// SIGINT, 143 for SIGTERM.
 const (
-	exitOK    = 0 // also after SIGINT or SIGTERM
+	exitOK    = 0 // it has ended by itself, or was asked to by the admin endpoint
 	exitError = 1 // a listener or something else failed
-	exitUsage = 2 // an argument or an option is wrong
+	exitUsage = 2 // an argument or the configuration is wrong
 )
 
 func main() {
-	ours := process{confine: true, undone: harden.Process()}
+	ours := process{confine: true, inherited: proxy.TakeInherited(), undone: harden.Process()}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, ours))
 }
 
 // run is main with its surroundings given.
 func run(args []string, stdout, stderr io.Writer, p process) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// After the first signal the default is back: the second one ends the program at once.
-	context.AfterFunc(ctx, stop)
-
 	cmd := newCommand(p)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	err := cmd.ExecuteContext(context.Background())
 	if err == nil {
 		return exitOK
+	}
+	if e, ok := errors.AsType[signalled](err); ok {
+		return e.exitStatus()
 	}
 	fmt.Fprintf(stderr, "dbvalet: %v\n", err)
 	status, hint := exitError, proxy.Hint(err)

@@ -11,6 +11,7 @@ import (
 
 	"dbvalet/config"
 	"dbvalet/harden"
+	"dbvalet/proxy"
 )
 
 // needs are what a process needs that serves some routes.
@@ -58,19 +59,49 @@ func (s surroundings) needs(services []*service) *needs {
 	n.environment()
 	for _, service := range services {
 		n.route(service.route)
-		n.sockets(service.listeners)
 	}
+	n.tidy()
+	return n
+}
+
+// tidy is called when something was added.
+func (n *needs) tidy() {
 	n.Read = unique(n.Read)
 	n.Connect = unique(n.Connect)
 	n.wide = unique(n.wide)
 	n.AnyPort = n.anyPort != ""
-	return n
+}
+
+// settings adds what concerns the whole program. Routes that may come, or come back, listen and connect
+// wherever they say; their files have to be where others are.
+func (n *needs) settings(c *config.Config, services []*service) {
+	for _, path := range c.Files {
+		n.watch(path)
+	}
+	if len(c.Files) > 0 {
+		n.anyPort, n.Listen = "the configuration may change", true
+	}
+	if i := slices.IndexFunc(services, func(s *service) bool { return s.failure != nil }); i >= 0 {
+		n.anyPort, n.Listen = "route "+services[i].route.Name+" is not served yet", true
+	}
+	for _, dir := range c.Dirs {
+		n.readExisting(dir)
+	}
+	if filepath.IsAbs(c.Audit) || strings.ContainsRune(c.Audit, filepath.Separator) {
+		if dir, err := filepath.Abs(filepath.Dir(c.Audit)); err == nil {
+			n.Write = append(n.Write, dir)
+		}
+	}
+	if u, err := url.Parse(c.Traces); err == nil && u.Host != "" {
+		n.connectURL(u)
+	}
+	n.tidy()
 }
 
 // sockets adds the directories of unix sockets, which are removed at the end.
 func (n *needs) sockets(listeners []net.Listener) {
 	for _, ln := range listeners {
-		if addr, ok := ln.Addr().(*net.UnixAddr); ok {
+		if addr, ok := ln.Addr().(*net.UnixAddr); ok && !proxy.IsInherited(ln) {
 			n.Sockets = append(n.Sockets, filepath.Dir(addr.Name))
 		}
 	}
@@ -250,6 +281,9 @@ func (n *needs) route(r *config.Route) {
 		n.anyPort = "route " + r.Name + " leaves the port to its secret"
 	default:
 		n.connect(r.Port)
+	}
+	for _, host := range r.Hosts {
+		n.connect(host.Port)
 	}
 	n.mention(r.SQLAdmin, false)
 	if r.CA != "" {

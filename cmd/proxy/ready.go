@@ -14,7 +14,8 @@ import (
 
 // A display is where the program says what happens: a log, and on a terminal a few lines for people.
 type display struct {
-	log *slog.Logger
+	log   *slog.Logger
+	level *slog.LevelVar // of the log; nil: it does not change
 	// people is where the lines for people go; nil where a program reads the log.
 	people io.Writer
 }

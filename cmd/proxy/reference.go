@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dbvalet/config"
 )
@@ -19,11 +20,31 @@ func reference(root *cobra.Command) string {
 		if cmd.Long != "" {
 			fmt.Fprintf(&out, "\n%s\n", cmd.Long)
 		}
-		if flags := cmd.LocalFlags().FlagUsages(); flags != "" {
-			fmt.Fprintf(&out, "\n```\n%s```\n", flags)
-		}
+		out.WriteString(ownFlags(cmd))
 	}
 	return out.String()
+}
+
+// ownFlags says which flags cmd has. Those of settings are described already.
+func ownFlags(cmd *cobra.Command) string {
+	settings := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.AddFlags(settings)
+	own, common := pflag.NewFlagSet("", pflag.ContinueOnError), []string{}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if settings.Lookup(f.Name) != nil {
+			common = append(common, "`--"+f.Name+"`")
+		} else if f.Name != "help" {
+			own.AddFlag(f)
+		}
+	})
+	text := ""
+	if len(common) > 0 {
+		text += "\nOf the flags above it takes " + strings.Join(common, ", ") + ".\n"
+	}
+	if own.HasFlags() {
+		text += "\n```\n" + own.FlagUsages() + "```\n"
+	}
+	return text
 }
 
 // commandsBelow are the commands that do something, in their order. cobra's own are not among them.

@@ -203,8 +203,8 @@ func TestSignalEndsProgram(t *testing.T) {
 			}
 			select {
 			case status := <-ended:
-				if status != exitOK {
-					t.Errorf("got status %d, want %d; stderr:\n%s", status, exitOK, stderr)
+				if want := 128 + int(signal); status != want {
+					t.Errorf("got status %d, want %d; stderr:\n%s", status, want, stderr)
 				}
 			case <-time.After(patience):
 				t.Fatalf("the program goes on; it wrote\n%s", stderr)

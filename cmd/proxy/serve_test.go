@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"dbvalet/config"
 )
 
 // serves serves args until stop is called, which returns what serve has returned.
@@ -28,7 +30,7 @@ func servesWithAdmin(t *testing.T, addr string, args ...string) (log *screen, st
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, args, options{admin: addr}, display{log: slog.New(slog.NewJSONHandler(log, nil))})
+		ended <- servesConfig(ctx, config.Settings{Admin: addr}, args, display{log: slog.New(slog.NewJSONHandler(log, nil))})
 	}()
 	stop = func() error {
 		cancel()
@@ -43,6 +45,23 @@ func servesWithAdmin(t *testing.T, addr string, args ...string) (log *screen, st
 	}
 	t.Cleanup(func() { _ = stop() })
 	return log, stop
+}
+
+// servesConfig serves args with settings.
+func servesConfig(ctx context.Context, settings config.Settings, args []string, d display) error {
+	o := options{load: func() (*config.Config, error) {
+		c, err := config.Load(config.Sources{Args: args})
+		if err != nil {
+			return nil, usageError{err}
+		}
+		c.Admin, c.Strict = settings.Admin, settings.Strict
+		return c, nil
+	}}
+	c, err := o.load()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, c, o, d)
 }
 
 // listenerOf returns where the route of this name listens.
@@ -117,7 +136,7 @@ func TestNothingIsLeftWhenOneListenerFails(t *testing.T) {
 	}
 	free.Close()
 	route := "postgres://app@" + rdsHost + "?auth=env:PW&listen="
-	err = serve(t.Context(), []string{route + free.Addr().String(), route + taken.Addr().String() + "&name=two"}, options{}, display{log: slog.New(slog.DiscardHandler)})
+	err = servesConfig(t.Context(), config.Settings{Strict: true}, []string{route + free.Addr().String(), route + taken.Addr().String() + "&name=two"}, display{log: slog.New(slog.DiscardHandler)})
 	if err == nil || !strings.HasPrefix(err.Error(), "route two: listen on ") {
 		t.Errorf("got %v, want the second route's error", err)
 	}
@@ -135,7 +154,7 @@ func TestMistakeInLastArgumentStartsNothing(t *testing.T) {
 	}
 	defer free.Close() // it is taken, so that listening would be an error of its own
 	route := "postgres://app@" + rdsHost + "?auth=env:PW&listen=" + free.Addr().String()
-	err = serve(t.Context(), []string{route, "postgres://db.example.com?nonsense=1"}, options{}, display{log: slog.New(slog.DiscardHandler)})
+	err = servesConfig(t.Context(), config.Settings{}, []string{route, "postgres://db.example.com?nonsense=1"}, display{log: slog.New(slog.DiscardHandler)})
 	if _, ok := errors.AsType[usageError](err); !ok {
 		t.Errorf("got %v, want a usage error", err)
 	}

@@ -28,6 +28,18 @@ type way struct {
 	tls  *dbtls.Client // the last one; nil: none yet
 }
 
+// place returns where the database is, or what finds that with the credential.
+func (w *way) place() (to proxy.Endpoint, locate func(tokens.Credential) (proxy.Endpoint, error), err error) {
+	r := w.route
+	if !r.HasSecret() || r.Host != "" && !r.PortLeftOut && r.Database != "" {
+		to, err = w.to(r.Host, r.Port)
+		return to, nil, err
+	}
+	// The settings are checked now; the secret may name another host.
+	_, err = w.to(cmp.Or(r.Host, "host.invalid"), r.Port)
+	return proxy.Endpoint{}, w.locate, err
+}
+
 // locate returns where the database is that cred is for, as far as the route leaves that to the secret.
 func (w *way) locate(cred tokens.Credential) (proxy.Endpoint, error) {
 	r := w.route

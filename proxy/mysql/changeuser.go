@@ -100,7 +100,7 @@ func (s *session) changeUser(p packet) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, proxy.DefaultHandshakeTimeout)
 	defer cancel()
-	logins := s.up.Credentials.Begin(user)
+	logins := s.credentials.Begin(user)
 	cred, err := logins.Credential(ctx)
 	if err != nil {
 		logins.Close()

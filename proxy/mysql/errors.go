@@ -124,11 +124,25 @@ func (e *databaseError) early(advice string) []byte {
 	return without.withHint(advice)
 }
 
+// errServerShutdown is the number for a login while the server shuts down.
+const errServerShutdown = 1053
+
+// absent is the error for a connection that was ended before the server's greeting, which costs nothing
+// to try again.
+type absent struct{ error }
+
+func (e absent) Unwrap() error        { return e.error }
+func (e absent) Is(target error) bool { return target == proxy.ErrAbsent }
+
 // errHostBlocked is the number for a host from which max_connect_errors connections were broken off.
 const errHostBlocked = 1129
 
-// Is makes a refused credential match proxy.ErrRejected.
+// Is makes a refused credential match proxy.ErrRejected, and a server that is shutting down
+// proxy.ErrUnavailable.
 func (e *databaseError) Is(target error) bool {
+	if target == proxy.ErrUnavailable {
+		return e.number == errServerShutdown
+	}
 	return target == proxy.ErrRejected && e.answered &&
 		(e.number == errAccessDenied || e.number == errAccessDeniedNoPassword)
 }

@@ -30,11 +30,12 @@ func (h *handshake) finish(ctx context.Context) {
 		h.up.Log.Debug("login not finished", "err", err)
 		return
 	}
-	if h.cred == nil {
+	known := h.opening.Known()
+	if known == nil {
 		logInAsNobody(conn, h.greeted, r)
 		return
 	}
-	cred := *h.cred
+	cred := *known
 	if cred.User == "" {
 		cred.User = h.engine.User
 	}

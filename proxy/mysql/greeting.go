@@ -55,6 +55,9 @@ func readGreeting(upstream io.Reader) (*greeting, error) {
 	if errors.Is(err, errMalformed) {
 		return nil, notMySQL("the server's first packet is no greeting, so that this is no MySQL: %w", err)
 	}
+	if err == io.EOF {
+		return nil, absent{lost("read the server's greeting", err)}
+	}
 	if err != nil {
 		return nil, lost("read the server's greeting", err)
 	}

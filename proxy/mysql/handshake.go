@@ -21,17 +21,16 @@ type handshake struct {
 	up      *proxy.Upstream
 	opening *proxy.Opening // nil: not begun
 
-	cred    *tokens.Credential // known ahead, where the route knows the user
-	bare    net.Conn           // the first connection to the database
-	greeted *greeting          // what the database opened it with
-	ahead   *acquaintance      // whose greeting the client was given ahead; nil: the database's own
-	reply   *response          // the client's
-	seq     byte               // of the next packet to the client; 0: it has not been greeted
-	deaf    bool               // the client can't be told anything: TLS with it has failed
-	began   atomic.Bool        // the client has begun to reply
-	replied bool               // the database's greeting has been replied to
-	ok      []byte             // payload of the database's OK
-	ended   bool               // the engine's silence guards it
+	bare    net.Conn      // the first connection to the database
+	greeted *greeting     // what the database opened it with
+	ahead   *acquaintance // whose greeting the client was given ahead; nil: the database's own
+	reply   *response     // the client's
+	seq     byte          // of the next packet to the client; 0: it has not been greeted
+	deaf    bool          // the client can't be told anything: TLS with it has failed
+	began   atomic.Bool   // the client has begun to reply
+	replied bool          // the database's greeting has been replied to
+	ok      []byte        // payload of the database's OK
+	ended   bool          // the engine's silence guards it
 }
 
 // run is the course of a handshake. It returns neither a session nor an error for a client that left
@@ -63,11 +62,9 @@ func (h *handshake) close(ctx context.Context) {
 // introduce has the database greet the client, and hears what that replies.
 func (h *handshake) introduce(ctx context.Context) (stays bool, err error) {
 	if user := h.engine.User; user != "" {
-		cred, err := h.opening.Credential(ctx, user)
-		if err != nil {
+		if _, err := h.opening.Credential(ctx, user); err != nil {
 			return false, err
 		}
-		h.cred = &cred
 	}
 	if err := h.dial(ctx); err != nil {
 		return false, err
@@ -102,16 +99,15 @@ func (h *handshake) join(ctx context.Context) (*proxy.Session, error) {
 }
 
 // dial opens the connection and reads the database's greeting.
-func (h *handshake) dial(ctx context.Context) error {
-	var err error
-	if h.bare, err = h.opening.Dial(ctx); err != nil {
+func (h *handshake) dial(ctx context.Context) (err error) {
+	h.bare, err = h.opening.Dial(ctx, func(ctx context.Context, bare net.Conn) (err error) {
+		disarm := context.AfterFunc(ctx, func() { _ = bare.SetDeadline(time.Unix(1, 0)) })
+		h.greeted, err = h.readGreeting(bare)
+		if !disarm() && err != nil {
+			return &proxy.SetupError{Stage: proxy.StageAuth, Err: fmt.Errorf("read the server's greeting: %w", context.Cause(ctx))}
+		}
 		return err
-	}
-	disarm := context.AfterFunc(ctx, func() { _ = h.bare.SetDeadline(time.Unix(1, 0)) })
-	h.greeted, err = h.readGreeting(h.bare)
-	if !disarm() && err != nil {
-		return &proxy.SetupError{Stage: proxy.StageAuth, Err: fmt.Errorf("read the server's greeting: %w", context.Cause(ctx))}
-	}
+	})
 	return err
 }
 
@@ -147,8 +143,10 @@ func (h *handshake) logIn(ctx context.Context, bare net.Conn, to proxy.Endpoint,
 	if err != nil {
 		return nil, err
 	}
-	h.ok, err = h.engine.logIn(encrypted, g, h.reply, cred, owed)
-	return encrypted, err
+	if h.ok, err = h.engine.logIn(encrypted, g, h.reply, cred, owed); err != nil {
+		return nil, err
+	}
+	return encrypted, checkTarget(encrypted, to.Target, h.reply.capabilities&g.capabilities)
 }
 
 // greetedAgain reads the greeting of another connection. The client has seen the first one's, and

@@ -27,15 +27,16 @@ import (
 // end of a COM_CHANGE_USER, it is that command's replies that the other reads.
 type session struct {
 	net.Conn
-	engine   *Engine
-	up       *proxy.Upstream
-	door     *proxy.Door
-	to       proxy.Endpoint // where the database is
-	database string         // for clients that name none
-	greeted  uint32         // the database's capabilities
-	reply    *response      // with which the client logged in
-	ctx      context.Context
-	cancel   context.CancelFunc
+	engine      *Engine
+	up          *proxy.Upstream
+	credentials *tokens.Cache // of the host that the session is with
+	door        *proxy.Door
+	to          proxy.Endpoint // where the database is
+	database    string         // for clients that name none
+	greeted     uint32         // the database's capabilities
+	reply       *response      // with which the client logged in
+	ctx         context.Context
+	cancel      context.CancelFunc
 
 	// Of the writer.
 	commands commands
@@ -70,7 +71,7 @@ type session struct {
 // watch makes a session of h's connection to the database. The session lives longer than ctx.
 func watch(ctx context.Context, conn net.Conn, h *handshake) *session {
 	s := &session{
-		Conn: conn, engine: h.engine, up: h.up, door: h.client.Door, to: h.opening.Endpoint(), database: h.database(),
+		Conn: conn, engine: h.engine, up: h.up, credentials: h.opening.Credentials(), door: h.client.Door, to: h.opening.Endpoint(), database: h.database(),
 		greeted: h.greeted.capabilities, reply: h.reply,
 		guarded: !h.reply.has(mysql.CLIENT_LOCAL_FILES), files: fileRequests{seq: h.seq},
 	}

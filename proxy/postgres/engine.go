@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -85,15 +86,17 @@ func (e *Engine) open(ctx context.Context, client *proxy.Client, up *proxy.Upstr
 		if err != nil {
 			return nil, err
 		}
-		done, err = e.logIn(encrypted, start.with("user", cred.User), cred)
-		return encrypted, err
+		if done, err = e.logIn(encrypted, start.with("user", cred.User), cred); err != nil {
+			return nil, err
+		}
+		return encrypted, done.checkTarget(to.Target)
 	})
 	if err != nil {
 		return nil, err
 	}
 
 	forget := func() {}
-	passOn := &prologue{client: client.Conn, upstream: conn.Conn, first: done.passOn, gotKey: func(key string) {
+	passOn := &prologue{client: client.Conn, upstream: io.MultiReader(bytes.NewReader(done.heard), conn.Conn), first: done.passOn, gotKey: func(key string) {
 		forget() // a server that sends a second key means that one
 		to := conn.Endpoint
 		to.Addr = conn.RemoteAddr().String()

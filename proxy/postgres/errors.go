@@ -21,6 +21,8 @@ const (
 	invalidAuthorization = "28000" // clients take it as final
 	invalidPassword      = "28P01"
 	tooManyConnections   = "53300"
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
 	cannotConnectNow     = "57P03" // pg_isready says "rejecting", libpq goes on to its next host, pools try again
 )
 
@@ -63,7 +65,12 @@ func (e *databaseError) Hint() string {
 
 // Is makes a refused credential match proxy.ErrRejected. A refusal before the credential was sent
 // (pg_hba.conf has no line for the user, say) is about something else, with the same SQLSTATE.
+//
+// A server that is starting or stopping matches proxy.ErrUnavailable.
 func (e *databaseError) Is(target error) bool {
+	if target == proxy.ErrUnavailable {
+		return e.response.Code == cannotConnectNow || e.response.Code == adminShutdown || e.response.Code == crashShutdown
+	}
 	return target == proxy.ErrRejected && e.answered &&
 		(e.response.Code == invalidPassword || e.response.Code == invalidAuthorization)
 }

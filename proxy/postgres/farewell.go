@@ -9,11 +9,8 @@ import (
 	"dbvalet/proxy"
 )
 
-// SQLSTATEs with which a server ends a session that could go on.
-const (
-	adminShutdown      = "57P01"
-	idleSessionTimeout = "57P05"
-)
+// idleSessionTimeout is the SQLSTATE with which a server ends a session for its silence.
+const idleSessionTimeout = "57P05"
 
 // terminate is a Terminate message, with which a client takes leave.
 var terminate = []byte{'X', 0, 0, 0, 4}

@@ -153,7 +153,7 @@ var badLogins = []hostileServer{
 	{"an error of 2 GB", cannotConnectNow, "announces 2147483643 bytes", opened('E', 0x7f, 0xff, 0xff, 0xff, 'S')},
 	{"an error without SQLSTATE", theirs, "no SQLSTATE", opened(raw('E', []byte("SFATAL\x00Mno SQLSTATE\x00\x00")...)...)},
 	{"an error without anything", theirs, "", opened(raw('E', 0)...)},
-	{"an error of 64 kB", theirs, "xxx", opened(raw('E', []byte("SFATAL\x00C57P03\x00M"+strings.Repeat("x", 64<<10-30)+"\x00\x00")...)...)},
+	{"an error of 64 kB", theirs, "xxx", opened(raw('E', []byte("SFATAL\x00C53300\x00M"+strings.Repeat("x", 64<<10-30)+"\x00\x00")...)...)},
 	{"an error of more than 64 kB", cannotConnectNow, "announces", opened(raw('E', []byte("SFATAL\x00C57P03\x00M"+strings.Repeat("x", 64<<10)+"\x00\x00")...)...)},
 	{"an error that is cut short", connectionFailure, "unexpected EOF", func(c *dbConn) { c.open(); c.write('E', 0, 0, 0, 99, 'S') }},
 	{"an empty error", invalidAuthorization, "malformed ErrorResponse", opened(raw('E')...)},

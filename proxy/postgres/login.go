@@ -34,6 +34,8 @@ type login struct {
 	// passOn is what the client is to see before the database's other words: a
 	// NegotiateProtocolVersion, if there was one, and AuthenticationOk.
 	passOn []byte
+	// heard is what has been read behind it, if anything.
+	heard []byte
 }
 
 // logIn sends start to the database on conn and answers its questions with cred.

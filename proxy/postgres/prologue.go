@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"io"
 	"net"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -18,9 +19,10 @@ const (
 // parameters, the cancel key, notices, or an error such as an unknown database. It is passed on
 // verbatim, in as few writes as may be.
 type prologue struct {
-	client, upstream net.Conn
-	first            []byte // what the login left to be passed on
-	gotKey           func(key string)
+	client   net.Conn
+	upstream io.Reader
+	first    []byte // what the login left to be passed on
+	gotKey   func(key string)
 }
 
 // run passes the prologue on to the client and returns how many bytes that were. Nothing is invented:

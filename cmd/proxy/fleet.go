@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dbvalet/config"
+	"dbvalet/proxy"
+)
+
+// A fleet is all that is served. A configuration is put into force in two steps: prepare does whatever
+// can fail, and launch what can't. Routes that stay as they are keep their listeners and sessions.
+type fleet struct {
+	all       *overall
+	display   display
+	inherited *proxy.Inherited
+	sights    *sights
+	health    *health
+
+	mu       sync.Mutex
+	config   *config.Config // in force; nil: none yet
+	services []*service     // in the order of the routes
+	ports    map[place][]*proxy.Port
+	retired  sync.WaitGroup // of services that are no longer in force
+}
+
+// A place is where a route listens, with what the listener is like.
+type place struct {
+	own                                  string // the route that the place is for, where port 0 makes a place of its own for each
+	addr, socketName, mode, owner, group string
+	remote                               bool
+}
+
+func placeOf(r *config.Route, p protocol, i int) place {
+	addr, own := r.Listen[i], ""
+	if strings.HasSuffix(addr, ":0") {
+		own = fmt.Sprint(i, " of ", r.Name)
+	}
+	return place{own, addr, p.socketName, r.SocketMode.String(), r.SocketOwner, r.SocketGroup, r.AllowRemote != nil}
+}
+
+// sameRoute reports whether two routes say the same.
+func sameRoute(a, b *config.Route) bool { return reflect.DeepEqual(a, b) }
+
+// A plan is a configuration that is ready to be put into force.
+type plan struct {
+	before   []*service // in force while it was made
+	open     map[place][]*proxy.Port
+	config   *config.Config
+	services []*service
+	fresh    []*service // those of services that are new
+	ports    map[place][]*proxy.Port
+	opened   []*proxy.Port
+	// listeners are those of opened.
+	listeners []net.Listener
+}
+
+// undo closes what was made for p.
+func (p *plan) undo() {
+	for _, port := range p.opened {
+		port.Close()
+	}
+	for _, s := range p.fresh {
+		s.server.Upstream.CloseCredentials()
+	}
+}
+
+// prepare makes what next needs and is not there yet. A route that can't be served is an error, but
+// if tolerant says that about it.
+func (f *fleet) prepare(next *config.Config, tolerant func(*config.Route) bool) (*plan, error) {
+	f.mu.Lock()
+	p := &plan{config: next, ports: map[place][]*proxy.Port{}, before: slices.Clone(f.services), open: maps.Clone(f.ports)}
+	f.mu.Unlock()
+	fail := func(err error) (*plan, error) {
+		p.undo()
+		return nil, err
+	}
+	var first error
+	for _, r := range next.Routes {
+		s, err := f.prepareRoute(r, p)
+		if err != nil {
+			if !tolerant(r) {
+				return fail(err)
+			}
+			if first == nil {
+				first = err
+			}
+			s = &service{route: r, given: *r, failure: err}
+		}
+		p.services = append(p.services, s)
+	}
+	if !slices.ContainsFunc(p.services, func(s *service) bool { return s.failure == nil }) && first != nil {
+		return fail(first)
+	}
+	return p, nil
+}
+
+// prepareRoute returns the service of r: the one that there is, if nothing has changed.
+func (f *fleet) prepareRoute(r *config.Route, p *plan) (*service, error) {
+	given, sum := *r, prints(r)
+	i := slices.IndexFunc(p.before, func(s *service) bool { return s.failure == nil && s.same(&given, sum) })
+	if i >= 0 {
+		return p.before[i], f.openPorts(p.before[i], p)
+	}
+	s, err := build(r, f.all, f.display.log)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s.given, s.prints, s.ended = given, sum, make(chan struct{})
+	if err := f.openPorts(s, p); err != nil {
+		s.server.Upstream.CloseCredentials()
+		return nil, fmt.Errorf("route %s: %w", r.Name, err)
+	}
+	p.fresh = append(p.fresh, s)
+	return s, nil
+}
+
+// openPorts finds the ports of s, and opens those that are not open yet.
+func (f *fleet) openPorts(s *service, p *plan) error {
+	for i, addr := range s.route.Listen {
+		at := placeOf(s.route, s.protocol, i)
+		if _, ok := p.ports[at]; ok {
+			return &proxy.ListenError{Addr: addr, Err: errors.New("another route listens there"), Advice: "choose another port in listen="}
+		}
+		if ports, ok := p.open[at]; ok {
+			p.ports[at] = ports
+			continue
+		}
+		if p.listensOtherwise(at) {
+			return &proxy.ListenError{
+				Addr: addr, Err: errors.New("it is open, and socket_mode=, socket_owner=, socket_group= and whether there is an allow_remote= can't change there"),
+				Advice: "change listen= too, or start dbvalet again",
+			}
+		}
+		listeners, err := proxy.Listen(proxy.ListenOptions{
+			Addr: addr, Inherited: f.inherited, SocketName: at.socketName, Remote: at.remote,
+			SocketMode: s.route.SocketMode, SocketOwner: s.route.SocketOwner, SocketGroup: s.route.SocketGroup,
+		})
+		if err != nil {
+			return err
+		}
+		for _, ln := range listeners {
+			port, err := proxy.NewPort(ln)
+			if err != nil {
+				ln.Close()
+				return err
+			}
+			p.ports[at] = append(p.ports[at], port)
+			p.opened, p.listeners = append(p.opened, port), append(p.listeners, ln)
+		}
+	}
+	return nil
+}
+
+// listensOtherwise reports whether what is open at the address of at has other settings.
+func (p *plan) listensOtherwise(at place) bool {
+	for other := range p.open {
+		if other.own == at.own && other.addr == at.addr && other.socketName == at.socketName {
+			return true
+		}
+	}
+	return false
+}
+
+// launch puts p into force. The sessions of services that are not in it any more live on: those of a
+// route that is gone for at most its drain timeout.
+func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range p.fresh {
+		for i := range s.route.Listen {
+			for _, port := range p.ports[placeOf(s.route, s.protocol, i)] {
+				s.listeners = append(s.listeners, port.View()) // which ends another service's view
+			}
+		}
+	}
+	old, oldPorts := f.services, f.ports
+	f.config, f.services, f.ports = p.config, p.services, p.ports
+	f.reportHealth()
+	for _, s := range p.fresh {
+		go s.serve(ctx, lost)
+		for _, ln := range s.listeners {
+			f.display.ready(s, ln)
+		}
+	}
+	for at, ports := range oldPorts {
+		if _, ok := p.ports[at]; !ok {
+			closePorts(ports)
+		}
+	}
+	for _, s := range old {
+		if s.failure == nil && !slices.Contains(p.services, s) {
+			gone := !slices.ContainsFunc(p.services, func(other *service) bool { return other.route.Name == s.route.Name })
+			f.retired.Go(func() { f.retire(ctx, s, gone, p.config.DrainTimeout) })
+		}
+	}
+	for _, s := range p.services {
+		if s.failure != nil {
+			f.display.log.Error("route is not served", append([]any{"route", s.route.Name, "err", s.failure}, hintAttr(s.failure)...)...)
+		}
+	}
+}
+
+func hintAttr(err error) []any {
+	if hint := proxy.Hint(err); hint != "" {
+		return []any{"hint", hint}
+	}
+	return nil
+}
+
+func closePorts(ports []*proxy.Port) {
+	for _, port := range ports {
+		port.Close()
+	}
+}
+
+// retire waits for the end of a service that is not in force any more, and after limit brings it about
+// if the route is gone.
+func (f *fleet) retire(ctx context.Context, s *service, gone bool, limit time.Duration) {
+	s.closeDoor()
+	if gone {
+		if sessions := s.server.Counts.Open.Load(); sessions > 0 {
+			f.display.log.Info("route is gone, its sessions are waited for", "route", s.route.Name, "sessions", sessions, "drain_timeout", limit)
+		}
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			s.dismiss(ctx)
+		case <-s.ended:
+		}
+	}
+	<-s.ended
+	f.display.log.Info("route ended", "route", s.route.Name)
+}
+
+// reportHealth says what is served and what is not. The fleet is locked.
+func (f *fleet) reportHealth() {
+	var served []*service
+	broken := map[string]error{}
+	for _, s := range f.services {
+		if s.failure == nil {
+			served = append(served, s)
+		} else {
+			broken[s.route.Name] = s.failure
+		}
+	}
+	f.health.serves(served, broken)
+}
+
+// served are the services that are in force.
+func (f *fleet) served() []*service {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.services)
+}
+
+// inForce is the configuration.
+func (f *fleet) inForce() *config.Config {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.config
+}
+
+// lose notes that the listener of s failed for good.
+func (f *fleet) lose(s *service, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for at, ports := range f.ports {
+		for i := range s.route.Listen {
+			if at == placeOf(s.route, s.protocol, i) {
+				closePorts(ports)
+				delete(f.ports, at)
+			}
+		}
+	}
+	if i := slices.Index(f.services, s); i >= 0 {
+		f.services[i] = &service{route: s.route, given: s.given, failure: err}
+		f.reportHealth()
+	}
+	f.display.log.Error("listener failed", "route", s.route.Name, "err", err)
+}
+
+// sessions counts the sessions that are open, and all that began.
+func (f *fleet) sessions() (open, began int64) {
+	for _, s := range f.served() {
+		if s.failure == nil {
+			open += s.server.Counts.Open.Load()
+			began += s.server.Counts.Sessions.Load()
+		}
+	}
+	return open, began
+}
+
+// closeDoors ends accepting everywhere.
+func (f *fleet) closeDoors() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, ports := range f.ports {
+		closePorts(ports)
+	}
+}
+
+// wait waits for the end of all sessions, after closeDoors.
+func (f *fleet) wait(over chan<- struct{}) {
+	for _, s := range f.served() {
+		if s.failure == nil {
+			<-s.ended
+		}
+	}
+	f.retired.Wait()
+	close(over)
+}
+
+// dismiss tells all sessions that this is the end, and returns when they are over.
+func (f *fleet) dismiss(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, s := range f.served() {
+		if s.failure == nil {
+			all.Go(func() { s.dismiss(ctx) })
+		}
+	}
+	all.Wait()
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dbvalet/admin"
+	"dbvalet/config"
+	"dbvalet/proxy"
+)
+
+// A reload is a request to read the configuration again.
+type reload struct {
+	why  string
+	done chan<- error // has room for the outcome
+}
+
+// askToReload has the configuration read again, for the admin endpoint.
+func (v *valet) askToReload(ctx context.Context) admin.Outcome {
+	done := make(chan error, 1)
+	select {
+	case v.reloads <- reload{"the admin endpoint was asked to", done}:
+	case <-ctx.Done():
+		return admin.Outcome{Err: errors.New("dbvalet is stopping, or busy with another reload")}
+	}
+	if err := <-done; err != nil {
+		_, invalid := errors.AsType[usageError](err)
+		return admin.Outcome{Err: err, Hint: proxy.Hint(err), Invalid: invalid}
+	}
+	return admin.Outcome{Changed: []string{v.last.get().Result}}
+}
+
+// lastReload is what became of the last one, for the status.
+type lastReload struct {
+	mu     sync.Mutex
+	status *reloadStatus
+}
+
+type reloadStatus struct {
+	At     time.Time `json:"at"`
+	Why    string    `json:"why"`
+	Result string    `json:"result"` // what has changed, or the error
+	OK     bool      `json:"ok"`
+	Hint   string    `json:"hint,omitempty"`
+}
+
+func (l *lastReload) set(s reloadStatus) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.status = &s
+}
+
+func (l *lastReload) get() *reloadStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status
+}
+
+// reload reads the configuration and puts it into force, all of it or nothing.
+func (v *valet) reload(sessions context.Context, why string) error {
+	v.tell(reloading)
+	defer v.tell(ready)
+	before := v.fleet.served()
+	old := v.fleet.inForce()
+	next, err := v.load()
+	if err == nil {
+		err = v.apply(sessions, next)
+	}
+	v.sights.reloaded(err)
+	if err != nil {
+		v.last.set(reloadStatus{At: time.Now(), Why: why, Result: err.Error(), Hint: proxy.Hint(err)})
+		v.display.log.Error("configuration not reloaded, the one before stays in force", append([]any{"why", why, "err", err}, hintAttr(err)...)...)
+		return err
+	}
+	result := changes(before, v.fleet.served())
+	v.last.set(reloadStatus{At: time.Now(), Why: why, Result: result, OK: true})
+	v.display.log.Info("configuration reloaded", "why", why, "result", result)
+	if keys := needRestart(old, next); keys != "" {
+		v.display.log.Warn("some settings are what they were until the program is started again", "settings", keys)
+	}
+	return nil
+}
+
+// apply puts next into force. A route that could not be served before, and has not changed, may fail
+// again.
+func (v *valet) apply(sessions context.Context, next *config.Config) error {
+	if len(next.Routes) == 0 {
+		return usageError{errNoRoute}
+	}
+	failing := v.fleet.failing()
+	p, err := v.fleet.prepare(next, func(r *config.Route) bool {
+		return slices.ContainsFunc(failing, func(s *service) bool { return sameRoute(&s.given, r) })
+	})
+	if err != nil {
+		return err
+	}
+	if err := v.display.setLevel(next.LogLevel); err != nil {
+		p.undo()
+		return usageError{err}
+	}
+	v.watch.note(next)
+	v.fleet.launch(sessions, p, v.fleet.lose)
+	return nil
+}
+
+// retry tries what could not be served once more.
+func (v *valet) retry(sessions context.Context) {
+	if len(v.fleet.failing()) == 0 {
+		return
+	}
+	c := v.fleet.inForce()
+	if p, err := v.fleet.prepare(c, func(*config.Route) bool { return true }); err == nil && len(p.fresh) > 0 {
+		v.fleet.launch(sessions, p, v.fleet.lose)
+	}
+}
+
+// failing are the services that could not be served.
+func (f *fleet) failing() []*service {
+	return slices.DeleteFunc(f.served(), func(s *service) bool { return s.failure == nil })
+}
+
+// changes says what is different between two fleets of services.
+func changes(before, after []*service) string {
+	named := func(all []*service, name string) *service {
+		if i := slices.IndexFunc(all, func(s *service) bool { return s.route.Name == name }); i >= 0 {
+			return all[i]
+		}
+		return nil
+	}
+	var parts []string
+	for _, s := range after {
+		switch old := named(before, s.route.Name); {
+		case old == nil:
+			parts = append(parts, "new: "+s.route.Name)
+		case old != s:
+			parts = append(parts, "changed: "+s.route.Name)
+		}
+	}
+	for _, s := range before {
+		if named(after, s.route.Name) == nil {
+			parts = append(parts, "gone: "+s.route.Name)
+		}
+	}
+	if parts == nil {
+		return "no route has changed"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// needRestart names the settings that differ and are read at the start only.
+func needRestart(old, next *config.Config) string {
+	var keys []string
+	for key, differs := range map[string]bool{
+		"admin": old.Admin != next.Admin, "metrics": old.Metrics != next.Metrics, "log_format": old.LogFormat != next.LogFormat,
+		"audit": old.Audit != next.Audit, "traces": old.Traces != next.Traces, "landlock": old.Landlock != next.Landlock,
+		"max_connections": old.MaxConnections != next.MaxConnections, "max_handshakes": old.MaxHandshakes != next.MaxHandshakes,
+		"accept_rate": old.AcceptRate != next.AcceptRate,
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
+}
+
+// watchEvery is how often files are looked at. To look is more dependable than to be told by the
+// kernel, which says nothing of files on a network's file system, and for a few files costs nothing.
+const watchEvery = 2 * time.Second
+
+// A watch notices that files of the configuration have changed. It is for one goroutine.
+type watch struct {
+	paths   []string
+	dirs    []string
+	noted   []sight // when the configuration was read
+	pending []sight // seen once, and different: somebody may be writing still
+}
+
+// A sight is what a file was like. A symbolic link on the way that is changed, as Kubernetes does, leads
+// to another file.
+type sight struct {
+	path  string
+	size  int64
+	time  time.Time
+	inode any
+}
+
+// note remembers the files of c as they are.
+func (w *watch) note(c *config.Config) {
+	w.paths, w.dirs = slices.Clone(c.Files), c.Dirs
+	for _, r := range c.Routes {
+		w.paths = append(w.paths, files(r)...)
+	}
+	w.noted, w.pending = w.look(), nil
+}
+
+// changed reports whether there is something new that has been the same twice.
+func (w *watch) changed() bool {
+	now := w.look()
+	switch {
+	case sameSights(now, w.noted):
+		w.pending = nil
+	case w.pending != nil && sameSights(now, w.pending):
+		w.noted, w.pending = now, nil
+		return true
+	default:
+		w.pending = now
+	}
+	return false
+}
+
+func sameSights(a, b []sight) bool { return reflect.DeepEqual(a, b) }
+
+func (w *watch) look() []sight {
+	paths := w.paths
+	for _, dir := range w.dirs {
+		more, _ := filepath.Glob(filepath.Join(dir, "*.yaml")) // it fails for a bad pattern only
+		paths = append(paths[:len(paths):len(paths)], more...)
+	}
+	sights := []sight{}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			sights = append(sights, sight{path: path})
+			continue
+		}
+		sights = append(sights, sight{path, info.Size(), info.ModTime(), inode(info)})
+	}
+	return sights
+}
+
+// inode tells a file from another of the same name.
+func inode(info fs.FileInfo) any {
+	v := reflect.Indirect(reflect.ValueOf(info.Sys()))
+	if v.Kind() == reflect.Struct {
+		if field := v.FieldByName("Ino"); field.IsValid() {
+			return field.Uint()
+		}
+	}
+	return nil
+}

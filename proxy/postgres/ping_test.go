@@ -1,0 +1,76 @@
+package postgres
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"dbvalet/proxy"
+)
+
+func TestPingLogsInAndLeaves(t *testing.T) {
+	left := make(chan []byte, 1)
+	db := startDatabase(t, func(c *dbConn) {
+		c.open()
+		if c.password() != secret {
+			t.Error("got another password")
+		}
+		c.send(authOk, &pgproto3.ParameterStatus{Name: "server_version", Value: "18"}, ready)
+		left <- c.read(5)
+	})
+	v := newValet(t, db.addr)
+	if err := v.engine.Ping(t.Context(), v.upstream); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, left); !bytes.Equal(got, []byte{'X', 0, 0, 0, 4}) {
+		t.Errorf("got %q, want to be told the end", got)
+	}
+	for _, want := range []string{"user\x00app\x00", "database\x00postgres\x00", "application_name\x00dbvalet health\x00"} {
+		if !bytes.Contains(db.all()[0].start, []byte(want)) {
+			t.Errorf("got %q, want %q in it", db.all()[0].start, want)
+		}
+	}
+}
+
+func TestPingIsOfWhatTheDatabaseSays(t *testing.T) {
+	after := func(messages ...pgproto3.BackendMessage) script {
+		return func(c *dbConn) {
+			c.open()
+			c.password()
+			c.send(append([]pgproto3.BackendMessage{authOk}, messages...)...)
+		}
+	}
+	for _, row := range []struct {
+		name string
+		db   script
+		good bool
+	}{
+		{"wrong password", takes("another one"), false},
+		{"too many sessions", after(refusal("53300", "too many clients already")), false},
+		{"starting up", after(refusal("57P03", "the database system is starting up")), false},
+		{"hangs up after the login", after(), false},
+		{"no such database", after(refusal(invalidCatalogName, "no such database")), true},
+		{"database for others", after(refusal(insufficientPrivilege, "permission denied")), true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			v := newValet(t, startDatabase(t, row.db).addr)
+			err := v.engine.Ping(t.Context(), v.upstream)
+			if (err == nil) != row.good {
+				t.Errorf("got %v, want it good: %v", err, row.good)
+			}
+			if _, ok := errors.AsType[*proxy.SetupError](err); err != nil && !ok {
+				t.Errorf("got %T, want an error with a stage", err)
+			}
+		})
+	}
+}
+
+func TestPingTriesAnotherCredential(t *testing.T) {
+	v := newValet(t, startDatabase(t, takes("new "+secret)).addr)
+	v.source.passwords = []string{secret, "new " + secret}
+	if err := v.engine.Ping(t.Context(), v.upstream); err != nil {
+		t.Error(err)
+	}
+}
