@@ -99,7 +99,11 @@ func clientToUpstream(t *talk, ended *atomic.Bool, done chan<- copied) {
 			done <- copied{panicked: &panicked{p, debug.Stack()}}
 		}
 	}()
-	err := pump(upstream, t.client, &fromClientSide{talk: t})
+	side := &fromClientSide{talk: t}
+	err := pump(upstream, t.client, side)
+	if !ofWrite(err) {
+		side.takeLeave() // of a client that left as soon as it was told
+	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF // of a client that leaves without TLS's own farewell, as many do
 	}

@@ -172,20 +172,28 @@ func (t *fromClientSide) read(chunk []byte) (pass, last bool) {
 
 func (t *fromClientSide) passed([]byte) {}
 
-// woken is called after the farewell: the database gets one as well, and what the client still sends is
-// read until it has ended its side, for else the kernel would reset the connection, and the client would
-// lose what it was told.
+// woken is called after the farewell. What the client still sends is read until it has ended its side,
+// for else the kernel would reset the connection, and the client would lose what it was told.
 func (t *fromClientSide) woken(_ []byte, err error) error {
-	if t.left || t.farewell() == nil {
+	if !t.takeLeave() {
 		return err
+	}
+	_ = t.client.SetReadDeadline(time.Now().Add(lingerTime))
+	return nil
+}
+
+// takeLeave tells the database goodbye if the client has been told farewell, once. It returns false if
+// there is nothing to do.
+func (t *fromClientSide) takeLeave() bool {
+	if t.left || t.farewell() == nil {
+		return false
 	}
 	t.left = true
 	if quit := t.session.Quit; quit != nil {
 		_, _ = t.session.Upstream.Write(quit) // it is idle; if it is gone, the better
 	}
 	closeWrite(t.session.Upstream.Conn)
-	_ = t.client.SetReadDeadline(time.Now().Add(lingerTime))
-	return nil
+	return true
 }
 
 // fromUpstreamSide is the pump's view of what the database sends.
