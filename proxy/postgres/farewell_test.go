@@ -97,7 +97,9 @@ func TestFarewellGoesThroughLocalTLS(t *testing.T) {
 	c.requestTLS()
 	c.login()
 	dismissed := make(chan error, 1)
-	go func() { dismissed <- v.server.Dismiss(t.Context(), nil, &proxy.Farewell{Text: "shutting down"}, time.Hour) }()
+	go func() {
+		dismissed <- v.server.Dismiss(t.Context(), nil, &proxy.Farewell{Text: "shutting down"}, time.Hour)
+	}()
 	if got, want := c.rest(), farewell(&proxy.Farewell{Text: "shutting down"}); !bytes.Equal(got, want) {
 		t.Errorf("client got %q, want %q", got, want)
 	}
