@@ -47,8 +47,8 @@ func TestWriterIsFoundAfterAFailover(t *testing.T) {
 	a, b := ownServer(t, servers.Options{}), ownServer(t, servers.Options{})
 	execAll(t, b, "ALTER ROLE scram PASSWORD '"+a.SCRAMPassword+"'")
 	readOnly := func(p *servers.Postgres, on string) {
-		execAll(t, p, "SET default_transaction_read_only = off", "ALTER SYSTEM SET default_transaction_read_only = '"+on+"'", "SELECT pg_reload_conf()")
-		waitUntil(t, "the setting is in force", func() bool { return superuser(t, p, "SHOW default_transaction_read_only") == on })
+		execAll(t, p, "ALTER SYSTEM SET default_transaction_read_only = '"+on+"'", "SELECT pg_reload_conf()")
+		waitUntil(t, "the setting is in force", func() bool { return superuser(t, p, "SELECT current_setting('default_transaction_read_only')") == on })
 	}
 	readOnly(b, "on")
 	hosts := a.Addr() + "," + b.Addr()
