@@ -167,6 +167,10 @@ func TestReloadOutlivesWhoAskedForIt(t *testing.T) {
 		s.Reload = func(ctx context.Context) Outcome {
 			close(begun)
 			<-release
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond): // it is broken if it ends within this time
+			}
 			ended <- ctx.Err()
 			return Outcome{}
 		}

@@ -69,7 +69,7 @@ func (i *Inherited) listen(name string, o ListenOptions) (listeners []net.Listen
 			return fail(fmt.Errorf("what was passed is no socket to listen on: %w", err), "write ListenStream= into the .socket unit")
 		}
 		listeners = append(listeners, &inherited{ln})
-		if err, advice := checkInherited(ln, o); err != nil {
+		if advice, err := checkInherited(ln, o); err != nil {
 			return fail(err, advice)
 		}
 	}
@@ -78,25 +78,25 @@ func (i *Inherited) listen(name string, o ListenOptions) (listeners []net.Listen
 
 // checkInherited applies the rules of our own sockets to ln. The directory of a unix socket, its mode
 // and its owner are a matter of who has made it.
-func checkInherited(ln net.Listener, o ListenOptions) (err error, advice string) {
+func checkInherited(ln net.Listener, o ListenOptions) (advice string, err error) {
 	if !isListening(ln) {
-		return errors.New("the socket is a connection, or nobody listens on it"), "write Accept=no into the .socket unit"
+		return "write Accept=no into the .socket unit", errors.New("the socket is a connection, or nobody listens on it")
 	}
 	switch addr := ln.Addr().(type) {
 	case *net.TCPAddr:
 		if !o.Remote && !addr.IP.IsLoopback() {
-			return fmt.Errorf("%s is not an address of this machine alone", addr), "write ListenStream=127.0.0.1:PORT into the .socket unit" + orRemote
+			return "write ListenStream=127.0.0.1:PORT into the .socket unit" + orRemote, fmt.Errorf("%s is not an address of this machine alone", addr)
 		}
 	case *net.UnixAddr:
 		ln.(*net.UnixListener).SetUnlinkOnClose(false)
 		switch {
 		case addr.Net != "unix":
-			return errors.New("the socket is none of streams"), "write ListenStream= into the .socket unit"
+			return "write ListenStream= into the .socket unit", errors.New("the socket is none of streams")
 		case addr.Name == "", strings.HasPrefix(addr.Name, "@"):
-			return errors.New("an abstract socket has no permissions"), "write ListenStream= with an absolute path into the .socket unit"
+			return "write ListenStream= with an absolute path into the .socket unit", errors.New("an abstract socket has no permissions")
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 // orRemote is the second half of the advice for an address that others can reach.

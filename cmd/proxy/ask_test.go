@@ -25,7 +25,7 @@ func asked(t *testing.T, newCommand func(func() (string, error)) *cobra.Command,
 	var out strings.Builder
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would be the test's own
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	err = cmd.ExecuteContext(ctx)

@@ -46,7 +46,7 @@ func good(context.Context) error { return nil }
 func TestReadinessFollowsTheLife(t *testing.T) {
 	var h health
 	state := func() string {
-		r := h.ready(t.Context(), false)
+		r := h.probes().Ready(t.Context(), false)
 		if r.OK != (r.State == "ready") {
 			t.Errorf("got %+v", r)
 		}

@@ -20,8 +20,8 @@ type notifier struct {
 }
 
 // newNotifier connects to the socket that NOTIFY_SOCKET names, and forgets the variables: programs that
-// are started have nothing to say there. It is called before Landlock, which lets the process go on with a socket that is
-// connected, but not connect to an abstract one.
+// are started have nothing to say there. It is called before Landlock, which lets the process go on with
+// a socket that is connected, but not connect to an abstract one.
 func newNotifier() (*notifier, error) {
 	n := &notifier{}
 	path := os.Getenv("NOTIFY_SOCKET")

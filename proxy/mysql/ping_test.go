@@ -51,7 +51,7 @@ func TestPingTriesAnotherCredentialAndLeaves(t *testing.T) {
 	if err := pings(t, "app", db.addr, &source{passwords: []string{"old", secret}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-left; len(got.payload()) != 1 || got.payload()[0] != mysql.COM_QUIT {
+	if got := <-left; len(got) != packetHeader+1 || got.payload()[0] != mysql.COM_QUIT {
 		t.Errorf("got %q, want to be told the end", got)
 	}
 	if db.count() != 2 {
