@@ -52,7 +52,9 @@ func startProgram(t *testing.T, program string, env []string, routes ...string) 
 
 // command is how dbvalet is run.
 func command(t *testing.T, program string, env []string, routes ...string) *exec.Cmd {
-	cmd := exec.Command(program, append([]string{"--log-format=json", "--log-level=debug"}, routes...)...)
+	cmd := exec.Command(program, append([]string{
+		"--log-format=json", "--log-level=debug", "--exit-zero-on-sigterm", "--drain-timeout=0s",
+	}, routes...)...)
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "GORACE=atexit_sleep_ms=0",
 		"AWS_EC2_METADATA_DISABLED=true", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1", // nobody is to be asked

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -61,20 +60,17 @@ func (s *Server) pace(ctx context.Context) error {
 
 // identify finds out what the log says of a client: who it is, and as far as it can be found, which
 // program. That takes its time, so that it goes on beside the handshake.
-func (s *Server) identify(who peer.Peer) <-chan []any {
-	found := make(chan []any, 1)
+func (s *Server) identify(who peer.Peer) <-chan identity {
+	found := make(chan identity, 1)
 	if s.Finder == nil || !who.Known {
-		found <- []any{"peer", who}
+		found <- identity{peer: who}
 		return found
 	}
 	go s.findProgram(who, found)
 	return found
 }
 
-func (s *Server) findProgram(who peer.Peer, found chan<- []any) {
-	attrs := []any{"peer", who}
-	if pid, program := s.Finder.Find(who); pid != 0 {
-		attrs = append(attrs, slog.Group("process", "pid", pid, "program", program))
-	}
-	found <- attrs
+func (s *Server) findProgram(who peer.Peer, found chan<- identity) {
+	pid, program := s.Finder.Find(who)
+	found <- identity{who, pid, program}
 }

@@ -17,7 +17,7 @@ type Client struct {
 	refusal  error
 	seat     *seat // nil: nobody counts it
 	evict    context.CancelCauseFunc
-	identity <-chan []any // for the log, once it has been found
+	identity <-chan identity // once it has been found
 }
 
 // Refusal is why the client may not come in; nil: it may. An engine hears the client as far as it must

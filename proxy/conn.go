@@ -19,64 +19,68 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	defer seat.leave()
 	client := &Client{Conn: fast(conn), Door: &s.Door}
 	defer func() { client.Close() }() // of what it is by then: encrypted, or not
-	accepted := time.Now()
+	record := newRecord(conn)
 	id := s.lastConn.Add(1)
-	log = log.With("conn", id, "client", clientName(conn))
-	defer s.contain(log)
+	log = log.With("conn", id, "session", record.ID, "client", record.Client)
+	defer s.contain(log, record)
 	s.TCP.watch(conn)
 
-	session, err := s.handshake(ctx, conn, client, seat)
+	session, err := s.handshake(ctx, conn, client, seat, record)
 	if errors.Is(err, peer.ErrGone) {
 		err = nil // nobody is there to be refused anything, as after a probe of the port
 	}
 	if err != nil {
 		s.Counts.count(err)
-		if stageOf(err) == StagePeer {
-			log = log.With(<-client.identity...)
+		if stageOf(err) == StagePeer || s.Observer != nil {
+			record.identify(client.identity)
 		}
+		if stageOf(err) == StagePeer {
+			log = log.With(record.identity()...)
+		}
+		s.observe(Refused, record)
 		s.failures.write(log, err)
 		s.linger(ctx, client)
 		return
 	}
 	if session == nil {
+		s.Counts.Served.Add(1)
+		s.observe(Served, record)
 		log.Debug("served without a session")
 		return
 	}
-	identity := <-client.identity
-	t := newTalk(client.Conn, session)
-	t.state = SessionState{
-		ID: id, Since: accepted, Client: clientName(conn), Peer: identity, Upstream: session.Upstream.RemoteAddr(),
-		User: session.User, Database: session.Database, Application: session.Application,
-	}
-	ctx, t.cut = context.WithCancelCause(ctx)
+	record.identify(client.identity)
+	ctx, t := s.begin(ctx, client.Conn, session, record, id)
 	defer t.cut(nil)
-	t.watch = s.watchFrom(time.Now())
-	s.sessions.add(t)
-	s.watchLimits()
 	defer s.sessions.remove(t)
-	defer session.end()
 	s.Counts.Sessions.Add(1)
 	s.Counts.Open.Add(1)
 	defer s.Counts.Open.Add(-1)
+	defer s.traffic.add(&session.Traffic)()
+	defer s.observe(SessionEnd, record) // after a panic too
+	defer session.end()
 
-	log = log.With(identity...)
-	log = log.With("upstream", session.Upstream.RemoteAddr().String(), "user", session.User, "database", session.Database)
+	log = log.With(record.identity()...)
+	log = log.With("upstream", record.Upstream, "user", session.User, "database", session.Database)
 	log.Info("session started", "application", session.Application,
-		"credential", session.Upstream.Credential, "setup", time.Since(accepted).Round(time.Microsecond))
+		"credential", session.Upstream.Credential, "setup", record.SetUp.Round(time.Microsecond))
+	s.observe(SessionStart, record)
 
 	result := relay(ctx, t)
+	record.ended(result.err)
 	if result.silent && session.SilentHint != "" {
 		log.Info("client left right after the login", "hint", session.SilentHint)
 	}
-	attrs := []any{"from_client", result.fromClient, "from_upstream", result.fromUpstream, "duration", time.Since(accepted).Round(time.Millisecond)}
+	attrs := []any{"from_client", result.fromClient, "from_upstream", result.fromUpstream, "duration", record.Duration.Round(time.Millisecond)}
 	if why := t.dismissed(ctx); why != nil {
 		attrs = append(attrs, "because", why.Text)
 	}
 	log.Info("session ended", append(attrs, errAttrs(result.err)...)...)
 }
 
-// handshake is the engine's part, within the time limit.
-func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, seat *seat) (*Session, error) {
+// handshake is the engine's part, within the time limit. It is noted in record how it went.
+func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, seat *seat, record *Record) (session *Session, err error) {
+	ctx, steps := withSteps(ctx)
+	defer func() { record.setUp(steps, session, err) }()
 	timeout := cmp.Or(s.HandshakeTimeout, DefaultHandshakeTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errHandshakeTimeout)
 	defer cancel()
@@ -92,7 +96,7 @@ func (s *Server) handshake(ctx context.Context, conn net.Conn, client *Client, s
 	if client.refusal = s.admit(ctx, conn, client); client.refusal != nil {
 		up = up.refusing(client.refusal)
 	}
-	session, err := s.Engine.Handshake(ctx, client, up)
+	session, err = s.Engine.Handshake(ctx, client, up)
 	if !disarm() && err == nil && session != nil {
 		session.end()
 		session, err = nil, context.Cause(ctx)
@@ -109,12 +113,16 @@ var (
 )
 
 // contain ends a connection that panicked, and no other one.
-func (s *Server) contain(log *slog.Logger) {
+func (s *Server) contain(log *slog.Logger, record *Record) {
 	p := recover()
 	if p == nil {
 		return
 	}
 	s.Counts.Panics.Add(1)
+	if record.Session == nil {
+		record.Err = errPanicked
+		s.observe(Refused, record)
+	}
 	stack := debug.Stack()
 	if other, ok := p.(*panicked); ok {
 		p, stack = other.value, other.stack

@@ -51,6 +51,8 @@ type Session struct {
 	Application string // what the client calls itself
 	// SilentHint is advice for a client that leaves after the login without having sent a byte.
 	SilentHint string
+	// Traffic is the relay's to write.
+	Traffic Traffic
 }
 
 // Reply is what the last bytes of a database say about its answer to the client.

@@ -82,7 +82,9 @@ func (o *Opening) Close() {
 // Credential asks for user's credential ahead of Login.
 func (o *Opening) Credential(ctx context.Context, user string) (tokens.Credential, error) {
 	o.begin(user)
+	done := Measure(ctx, StageCredential)
 	cred, err := o.logins.Peek(ctx)
+	done()
 	if err != nil {
 		return cred, o.explain(ctx, atStage(StageCredential, err))
 	}
@@ -175,6 +177,8 @@ func (o *Opening) dial(ctx context.Context, cred tokens.Credential) (net.Conn, e
 		}
 	}
 	o.endpoint.Target = o.search.target()
+	stepsOf(ctx).toward(o.endpoint.Addr)
+	defer Measure(ctx, StageDial)()
 	return o.upstream.dial(ctx, o.endpoint)
 }
 
@@ -201,7 +205,9 @@ func (o *Opening) Login(ctx context.Context, user string, login Login) (*Upstrea
 // logIn logs in as user on the present host.
 func (o *Opening) logIn(ctx context.Context, user string, login Login) (*UpstreamConn, error) {
 	o.begin(user)
+	done := Measure(ctx, StageCredential)
 	cred, err := o.logins.Credential(ctx)
+	done()
 	for err == nil {
 		var conn net.Conn
 		conn, err = o.attempt(ctx, cred, login)
@@ -215,7 +221,10 @@ func (o *Opening) logIn(ctx context.Context, user string, login Login) (*Upstrea
 			return nil, err
 		}
 		rejected := cred
-		if cred, err = o.logins.Refused(ctx, err); err == nil {
+		done := Measure(ctx, StageCredential)
+		cred, err = o.logins.Refused(ctx, err)
+		done()
+		if err == nil {
 			o.upstream.Log.Info("credential rejected, trying another", "stage", StageAuth, "user", user, "rejected", rejected, "next", cred)
 		}
 	}
@@ -235,7 +244,11 @@ func (o *Opening) attempt(ctx context.Context, cred tokens.Credential, login Log
 		}
 	}
 	disarm := deadlineFrom(ctx, bare.SetDeadline)
+	done := Measure(ctx, StageAuth)
 	conn, err := login(ctx, bare, o.endpoint, cred)
+	if err == nil || stageOf(err) == StageAuth {
+		done() // else TLS, or what the client asked for, was in the way
+	}
 	if !disarm() && err == nil {
 		err = context.Cause(ctx)
 	}

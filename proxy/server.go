@@ -40,6 +40,8 @@ type Server struct {
 	// TCP is how the connections of clients are watched.
 	TCP TCP
 	Log *slog.Logger
+	// Observer is told of every connection; nil: nobody is.
+	Observer Observer
 	// Counts is for reading only.
 	Counts Counts
 
@@ -48,6 +50,7 @@ type Server struct {
 	crowd     crowd
 	lingering atomic.Int64
 	failures  failureLog
+	traffic   tally
 }
 
 // DefaultHandshakeTimeout leaves time for a role to be assumed and a slow network to be crossed, and

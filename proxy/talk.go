@@ -20,8 +20,8 @@ type talk struct {
 	state   SessionState            // as it was when it began
 	ended   chan struct{}           // closed when everything of the session is closed
 
-	fromClient, fromUpstream atomic.Int64 // bytes: read from the client, passed on to it
-	heard                    atomic.Int64 // of the client's bytes, those that came before the database's last
+	fromClient, fromUpstream *atomic.Int64 // of the session's Traffic
+	heard                    atomic.Int64  // of the client's bytes, those that came before the database's last
 	gate                     atomic.Int32
 	wish                     atomic.Pointer[wish]
 
@@ -62,7 +62,21 @@ const (
 var longAgo = time.Unix(1, 0)
 
 func newTalk(client net.Conn, s *Session) *talk {
-	return &talk{session: s, client: client, ended: make(chan struct{}), cut: func(error) {}}
+	return &talk{session: s, client: client, fromClient: &s.Traffic.FromClient, fromUpstream: &s.Traffic.FromUpstream, ended: make(chan struct{}), cut: func(error) {}}
+}
+
+// begin makes a talk of session, and has it known. It ends with ctx, or by its cut.
+func (s *Server) begin(ctx context.Context, client net.Conn, session *Session, r *Record, id uint64) (context.Context, *talk) {
+	t := newTalk(client, session)
+	t.state = SessionState{
+		ID: id, Since: r.Accepted, Client: r.Client, Peer: r.identity(), Upstream: session.Upstream.RemoteAddr(),
+		User: session.User, Database: session.Database, Application: session.Application,
+	}
+	ctx, t.cut = context.WithCancelCause(ctx)
+	t.watch = s.watchFrom(time.Now())
+	s.sessions.add(t)
+	s.watchLimits()
+	return ctx, t
 }
 
 // bytes returns how many bytes have moved.

@@ -145,7 +145,11 @@ func (a *Attempt) Refused(ctx context.Context, verdict error) (Credential, error
 	if a.tries >= maxTries {
 		return Credential{}, verdict
 	}
-	return a.next(ctx)
+	cred, err := a.next(ctx)
+	if err == nil {
+		c.Counts.Rejected.Add(1)
+	}
+	return cred, err
 }
 
 // Explain says what may be the reason of a refusal, if the source can say that. It is called when

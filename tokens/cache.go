@@ -56,6 +56,8 @@ type Cache struct {
 	Timeout time.Duration // how long one request to the source may take; 0: 30 seconds
 	Log     *slog.Logger  // nil: slog.Default()
 
+	Counts Counts // for reading only
+
 	now func() time.Time // nil: time.Now; for tests that let a laptop sleep
 
 	mu       sync.Mutex

@@ -142,6 +142,7 @@ func (c *Cache) finish(r *request, cred Credential, err error) {
 			cred.ID, cred.Expires.Format(time.RFC3339), now.Format(time.RFC3339))
 		cred.Lease.Release()
 	}
+	c.Counts.count(err)
 	switch {
 	case err == nil:
 		r.cred = e.logins.prefer(cred)

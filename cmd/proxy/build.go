@@ -76,6 +76,7 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 // A protocol is what a route's scheme decides.
 type protocol struct {
 	engine     proxy.Engine
+	system     string   // its name in OpenTelemetry
 	alpn       []string // what TLS toward the database offers
 	socketName string   // that clients look for in a directory of sockets
 	// command is one to copy that connects to addr.
@@ -89,13 +90,13 @@ func newProtocol(r *config.Route, password *localPassword) (protocol, error) {
 	switch r.Scheme {
 	case "postgres":
 		engine, err := newPostgres(r, password)
-		return protocol{engine, postgres.ALPN(), ".s.PGSQL." + r.Port, psqlCommand, false}, err
+		return protocol{engine, "postgresql", postgres.ALPN(), ".s.PGSQL." + r.Port, psqlCommand, false}, err
 	case "mysql":
 		engine, err := newMySQL(r, password)
 		if err != nil {
 			return protocol{}, err
 		}
-		return protocol{engine, nil, "mysql.sock", mysqlCommand, mysql.CanProve(engine.RequireAuth)}, nil
+		return protocol{engine, "mysql", nil, "mysql.sock", mysqlCommand, mysql.CanProve(engine.RequireAuth)}, nil
 	}
 	return protocol{}, fmt.Errorf("unknown protocol %q", r.Scheme)
 }

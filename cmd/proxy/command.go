@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -88,6 +85,7 @@ func newCommand(p process) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			defer d.close()
 			if o.process, err = p.withLandlock(c.Landlock); err != nil {
 				return usageError{err}
 			}
@@ -115,43 +113,3 @@ func adminAddr() (string, error) {
 }
 
 var errNoRoute = errors.New(`no route is given; "dbvalet --help" has examples`)
-
-// newDisplay returns the display that writes to out.
-func newDisplay(out io.Writer, level, format string) (display, error) {
-	d := display{level: new(slog.LevelVar)}
-	if err := d.setLevel(level); err != nil {
-		return display{}, err
-	}
-	options := &slog.HandlerOptions{Level: d.level}
-	switch {
-	case format == "json", format == "auto" && !isTerminal(out):
-		d.log = slog.New(slog.NewJSONHandler(out, options))
-		return d, nil
-	case format == "text", format == "auto":
-		d.log, d.people = slog.New(slog.NewTextHandler(out, options)), out
-		return d, nil
-	}
-	return display{}, fmt.Errorf("--log-format=%s: there are auto, text and json", format)
-}
-
-// setLevel sets what is logged from now on.
-func (d display) setLevel(level string) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return fmt.Errorf("--log-level=%s: there are debug, info, warn and error", level)
-	}
-	if d.level != nil {
-		d.level.Set(l)
-	}
-	return nil
-}
-
-// isTerminal reports whether out is a terminal, or a device that is as patient as one.
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}

@@ -186,6 +186,7 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 	f.config, f.services, f.ports = p.config, p.services, p.ports
 	f.reportHealth()
 	for _, s := range p.fresh {
+		s.unwatch = f.sights.observe(s)
 		go s.serve(ctx, lost)
 		for _, ln := range s.listeners {
 			f.display.ready(s, ln)
@@ -227,6 +228,7 @@ func closePorts(ports []*proxy.Port) {
 func (f *fleet) retire(ctx context.Context, s *service, gone bool, limit time.Duration) {
 	s.closeDoor()
 	if gone {
+		f.sights.metrics.SetUp(s.route.Name, false)
 		if sessions := s.server.Counts.Open.Load(); sessions > 0 {
 			f.display.log.Info("route is gone, its sessions are waited for", "route", s.route.Name, "sessions", sessions, "drain_timeout", limit)
 		}
@@ -239,6 +241,7 @@ func (f *fleet) retire(ctx context.Context, s *service, gone bool, limit time.Du
 		}
 	}
 	<-s.ended
+	f.forget(s.route.Name)
 	f.display.log.Info("route ended", "route", s.route.Name)
 }
 
@@ -251,9 +254,17 @@ func (f *fleet) reportHealth() {
 			served = append(served, s)
 		} else {
 			broken[s.route.Name] = s.failure
+			f.sights.metrics.SetUp(s.route.Name, false)
 		}
 	}
 	f.health.serves(served, broken)
+}
+
+// forget drops the metrics of a route that there is no more.
+func (f *fleet) forget(name string) {
+	if !slices.ContainsFunc(f.served(), func(s *service) bool { return s.route.Name == name }) {
+		f.sights.metrics.Forget(name)
+	}
 }
 
 // served are the services that are in force.

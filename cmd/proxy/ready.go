@@ -18,6 +18,7 @@ type display struct {
 	level *slog.LevelVar // of the log; nil: it does not change
 	// people is where the lines for people go; nil where a program reads the log.
 	people io.Writer
+	close  func() // writes what is left; nil where nothing waits
 }
 
 // ready says that clients can connect to ln, and how.

@@ -74,7 +74,7 @@ func (v *valet) reload(sessions context.Context, why string) error {
 	if err == nil {
 		err = v.apply(sessions, next)
 	}
-	v.sights.reloaded(err)
+	v.sights.metrics.Reloaded(err)
 	if err != nil {
 		v.last.set(reloadStatus{At: time.Now(), Why: why, Result: err.Error(), Hint: proxy.Hint(err)})
 		v.display.log.Error("configuration not reloaded, the one before stays in force", append([]any{"why", why, "err", err}, hintAttr(err)...)...)

@@ -27,6 +27,7 @@ type service struct {
 	listeners []net.Listener
 	// failure is why the route is not served; nil: it is.
 	failure error
+	unwatch func() // ends its metrics
 	// ended is closed when the last session is over and nothing is left of the service.
 	ended chan struct{}
 }
@@ -41,6 +42,7 @@ func (s *service) same(given *config.Route, prints []byte) bool {
 // about a listener that failed.
 func (s *service) serve(ctx context.Context, lost func(*service, error)) {
 	defer close(s.ended)
+	defer s.unwatch()
 	defer s.server.Upstream.CloseCredentials()
 	if s.follower != nil {
 		following, stop := context.WithCancel(ctx)

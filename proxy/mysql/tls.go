@@ -17,6 +17,7 @@ func (e *Engine) startTLS(ctx context.Context, conn net.Conn, to proxy.Endpoint,
 	if to.Tunnel != nil {
 		return conn, nil, nil
 	}
+	defer proxy.Measure(ctx, proxy.StageTLS)()
 	client := to.TLS
 	if g.capabilities&mysql.CLIENT_SSL == 0 {
 		return nil, nil, &proxy.SetupError{

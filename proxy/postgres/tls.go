@@ -18,6 +18,7 @@ func (e *Engine) startTLS(ctx context.Context, conn net.Conn, to proxy.Endpoint)
 	if to.Tunnel != nil {
 		return conn, nil
 	}
+	defer proxy.Measure(ctx, proxy.StageTLS)()
 	if !e.Direct {
 		if err := requestTLS(conn); err != nil {
 			return nil, err
