@@ -130,11 +130,15 @@ func works(t *testing.T, conn *pgx.Conn, what string) {
 }
 
 func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "reload_a", "first")
 	storedRole(t, p, "reload_b", "second")
 	auth := secretFile(t, "first")
-	other := secretFile(t, "second")
+	other := filepath.Join(filepath.Dir(strings.TrimPrefix(auth, "auth=file:")), "second")
+	if err := os.WriteFile(other, []byte("second\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other = "auth=file:" + other
 	steadyAt, changingAt, newAt := freeAddr(t), freeAddr(t), freeAddr(t)
 	steady := yamlRoute("steady", route("reload_a", p, auth), steadyAt)
 	changing := yamlRoute("changing", route("reload_a", p, auth), changingAt)
@@ -178,6 +182,7 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 	for i, bad := range []string{
 		"routes:\n" + steady + strings.Replace(changing, "listen", "lisen", 1),
 		"routes:\n" + steady + yamlRoute("broken", route("reload_a", p, auth), newAt, "    ca: /does/not/exist\n"),
+		"routes:\n" + steady + yamlRoute("elsewhere", route("reload_a", p, secretFile(t, "first")), newAt),
 		"routes: []\n",
 	} {
 		f.write(bad)
@@ -208,7 +213,7 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 
 // Kubernetes puts files under symbolic links and exchanges one of the links.
 func TestConfigMapIsReloadedWhenItIsSwapped(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "swap_a", "first")
 	auth := secretFile(t, "first")
 	oneAt, twoAt := freeAddr(t), freeAddr(t)
@@ -256,7 +261,7 @@ func worker(t *testing.T, conn *pgx.Conn, ended chan<- error) {
 }
 
 func TestDrainUnderLoad(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "drain", "first")
 	admin := freeAddr(t)
 	v := startCommand(t, command(t, program, nil, "--admin", admin, "--drain-delay=2s", "--drain-timeout=2s", "--exit-zero-on-sigterm=false",
@@ -349,7 +354,7 @@ func mysqlWorker(t *testing.T, conn *sql.Conn, ready *sync.WaitGroup, ended chan
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "second", "first")
 	v := startCommand(t, command(t, program, nil, "--drain-timeout=1h", "--exit-zero-on-sigterm=false", route("second", p, secretFile(t, "first"))), 1)
 	conn := connect(t, v)
@@ -366,7 +371,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestEndsWhenTheJobHasEnded(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "job", "first")
 	v := startCommand(t, command(t, program, nil, "--exit-when-idle=1s", route("job", p, secretFile(t, "first"))), 1)
 	conn := connect(t, v)
@@ -385,7 +390,7 @@ func TestEndsWhenTheJobHasEnded(t *testing.T) {
 }
 
 func TestOneBadRouteLeavesTheOthers(t *testing.T) {
-	p := pg18(t)
+	p := pgSecrets(t)
 	storedRole(t, p, "bad_route", "first")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -68,7 +68,12 @@ func (i *Inherited) listen(name string, o ListenOptions) (listeners []net.Listen
 		if err != nil {
 			return fail(fmt.Errorf("what was passed is no socket to listen on: %w", err), "write ListenStream= into the .socket unit")
 		}
-		listeners = append(listeners, &inherited{ln})
+		d, ok := ln.(deadlineListener)
+		if !ok {
+			ln.Close()
+			return fail(errors.New("what was passed is neither of TCP nor a unix socket"), "write ListenStream= into the .socket unit")
+		}
+		listeners = append(listeners, &inherited{d})
 		if advice, err := checkInherited(ln, o); err != nil {
 			return fail(err, advice)
 		}
@@ -103,7 +108,7 @@ func checkInherited(ln net.Listener, o ListenOptions) (advice string, err error)
 const orRemote = "; or let other machines in, with allow_remote=NETWORK, and local_password= or local_client_ca="
 
 // inherited is a listener that was passed to the program.
-type inherited struct{ net.Listener }
+type inherited struct{ deadlineListener }
 
 // IsInherited reports whether ln was passed to the program, so that nothing of it is removed at the end.
 func IsInherited(ln net.Listener) bool {

@@ -101,6 +101,7 @@ func clientToUpstream(t *talk, ended *atomic.Bool, done chan<- copied) {
 	}()
 	side := &fromClientSide{talk: t}
 	err := pump(upstream, t.client, side)
+	t.knocks()
 	if !ofWrite(err) {
 		side.takeLeave() // of a client that left as soon as it was told
 	}
@@ -140,10 +141,20 @@ func upstreamToClient(t *talk) copied {
 	return copied{err: err}
 }
 
+// knockTime is how long the client's next command is waited for, to be answered with the farewell. What
+// comes right behind an answer, some drivers take for a part of it, and they don't show what it says.
+const knockTime = 100 * time.Millisecond
+
 // sayFarewell tells the client why nothing more comes.
 func (t *talk) sayFarewell() error {
 	if t.session.Farewell == nil {
 		return nil
+	}
+	timer := time.NewTimer(knockTime)
+	defer timer.Stop()
+	select {
+	case <-t.knock:
+	case <-timer.C:
 	}
 	_ = t.client.SetWriteDeadline(time.Now().Add(lingerTime))
 	_, err := t.client.Write(t.session.Farewell(t.farewell()))

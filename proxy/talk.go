@@ -25,6 +25,9 @@ type talk struct {
 	gate                     atomic.Int32
 	wish                     atomic.Pointer[wish]
 
+	knock   chan struct{} // closed when the client, to be told farewell, sends something or leaves
+	knocked sync.Once
+
 	mu      sync.Mutex
 	pumping bool      // and so to be woken for a wish
 	told    *Farewell // nil: nothing
@@ -62,7 +65,7 @@ const (
 var longAgo = time.Unix(1, 0)
 
 func newTalk(client net.Conn, s *Session) *talk {
-	return &talk{session: s, client: client, fromClient: &s.Traffic.FromClient, fromUpstream: &s.Traffic.FromUpstream, ended: make(chan struct{}), cut: func(error) {}}
+	return &talk{session: s, client: client, fromClient: &s.Traffic.FromClient, fromUpstream: &s.Traffic.FromUpstream, ended: make(chan struct{}), knock: make(chan struct{}), cut: func(error) {}}
 }
 
 // begin makes a talk of session, and has it known. It ends with ctx, or by its cut.
@@ -181,10 +184,17 @@ var _ side = (*fromClientSide)(nil)
 
 func (t *fromClientSide) read(chunk []byte) (pass, last bool) {
 	t.fromClient.Add(int64(len(chunk)))
-	return t.gate.Load() == gateOpen || t.farewell() == nil, false
+	if t.gate.Load() == gateOpen || t.farewell() == nil {
+		return true, false
+	}
+	t.knocks()
+	return false, false
 }
 
 func (t *fromClientSide) passed([]byte) {}
+
+// knocks ends the wait for the client's next word.
+func (t *talk) knocks() { t.knocked.Do(func() { close(t.knock) }) }
 
 // woken is called after the farewell. What the client still sends is read until it has ended its side,
 // for else the kernel would reset the connection, and the client would lose what it was told.

@@ -112,4 +112,4 @@ func adminAddr() (string, error) {
 	return c.Admin, nil
 }
 
-var errNoRoute = errors.New(`no route is given; "dbvalet --help" has examples`)
+var errNoRoute = &config.Error{Err: errors.New("no route is given"), Advice: `name a database, as in the examples of "dbvalet --help", or a file with routes by --config`}

@@ -95,6 +95,11 @@ func (v *valet) apply(sessions context.Context, next *config.Config) error {
 	if len(next.Routes) == 0 {
 		return usageError{errNoRoute}
 	}
+	for _, r := range next.Routes {
+		if err := v.readable(r); err != nil {
+			return usageError{next.Place(err)}
+		}
+	}
 	failing := v.fleet.failing()
 	p, err := v.fleet.prepare(next, func(r *config.Route) bool {
 		return slices.ContainsFunc(failing, func(s *service) bool { return sameRoute(&s.given, r) })
@@ -108,6 +113,29 @@ func (v *valet) apply(sessions context.Context, next *config.Config) error {
 	}
 	v.watch.note(next)
 	v.fleet.launch(sessions, p, v.fleet.lose)
+	return nil
+}
+
+// readable returns an error for a file of r that can't be read because of what Landlock was told at the
+// start. Nobody would notice before a client comes.
+func (v *valet) readable(r *config.Route) error {
+	named := files(r)
+	if path, ok := strings.CutPrefix(r.Auth, "file:"); ok && !r.HasSecret() {
+		named = append(named, path)
+	}
+	for _, path := range named {
+		file, err := os.Open(path)
+		if err == nil {
+			file.Close()
+			continue
+		}
+		if v.confined && errors.Is(err, fs.ErrPermission) {
+			return &config.Error{
+				Route: r.Name, Err: err,
+				Advice: "Landlock keeps dbvalet to the directories that it was told at its start: put the file into one of those, start dbvalet again, or use --landlock=off",
+			}
+		}
+	}
 	return nil
 }
 

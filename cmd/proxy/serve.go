@@ -29,9 +29,11 @@ type valet struct {
 	fleet   *fleet
 	watch   watch
 	phase   phases
-	sights  *sights // what can be seen of it
-	health  health
-	notify  *notifier
+	// confined says that the kernel refuses what the configuration did not name at the start.
+	confined bool
+	sights   *sights // what can be seen of it
+	health   health
+	notify   *notifier
 
 	quit    chan struct{}
 	quits   sync.Once
@@ -65,7 +67,8 @@ func serve(ctx context.Context, c *config.Config, o options, d display) (err err
 		return err
 	}
 	listeners := append(p.listeners, desk.listeners()...)
-	v.fleet.all.finder.UnixOnly = o.process.limit(c, p.services, listeners, d.log)
+	v.confined = o.process.limit(c, p.services, listeners, d.log)
+	v.fleet.all.finder.UnixOnly = v.confined
 
 	// Sessions outlive what ends the program, until they are cut.
 	sessions, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -104,6 +107,19 @@ type signalled struct{ os.Signal }
 
 func (s signalled) Error() string { return "ended by " + s.String() }
 
+// signalName is what manuals call s.
+func signalName(s os.Signal) string {
+	switch s {
+	case os.Interrupt:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case reloadSignal:
+		return "SIGHUP"
+	}
+	return s.String()
+}
+
 // exitStatus is what a shell makes of the signal: 130 for SIGINT, 143 for SIGTERM.
 func (s signalled) exitStatus() int {
 	if n, ok := s.Signal.(syscall.Signal); ok {
@@ -132,9 +148,9 @@ func (v *valet) run(ctx, sessions context.Context) reason {
 			switch s {
 			case os.Interrupt, syscall.SIGTERM:
 				// Ctrl-C is somebody who waits for the prompt.
-				return reason{signal: s, what: s.String(), now: s == os.Interrupt}
+				return reason{signal: s, what: signalName(s), now: s == os.Interrupt}
 			case reloadSignal:
-				_ = v.reload(sessions, s.String())
+				_ = v.reload(sessions, signalName(s))
 			case reopenSignal:
 				v.sights.reopen()
 			}
@@ -199,7 +215,7 @@ func (v *valet) watchImpatience(ctx context.Context, now func(), done chan<- str
 			return
 		case s := <-v.signals:
 			if s == os.Interrupt || s == syscall.SIGTERM {
-				v.display.log.Warn("stopping now, sessions are cut", "why", "another "+s.String())
+				v.display.log.Warn("stopping now, sessions are cut", "why", "another "+signalName(s))
 				now()
 				return
 			}
