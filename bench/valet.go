@@ -31,7 +31,7 @@ func startValet(program string, databases []*database) (_ *valet, err error) {
 	if v.secrets, err = os.MkdirTemp("", "dbvalet-bench-"); err != nil {
 		return nil, err
 	}
-	args := []string{"--log-format=text", "--log-level=info"}
+	args := []string{"--log-format=text", "--log-level=info", "--exit-zero-on-sigterm", "--drain-timeout=0s"}
 	for _, d := range databases {
 		secret := filepath.Join(v.secrets, d.scheme)
 		if err := os.WriteFile(secret, []byte(d.password), 0o600); err != nil {

@@ -394,7 +394,7 @@ func TestSecretInAWrongRouteIsNotRepeated(t *testing.T) {
 func startWithOutput(t *testing.T, env []string, routes ...string) (*valet, *bytes.Buffer) {
 	t.Helper()
 	v := &valet{t: t, done: make(chan error, 1), changed: make(chan struct{})}
-	v.cmd = exec.Command(program, append([]string{"--log-format=json", "--log-level=debug"}, routes...)...)
+	v.cmd = exec.Command(program, append([]string{"--log-format=json", "--log-level=debug", "--exit-zero-on-sigterm", "--drain-timeout=0s"}, routes...)...)
 	v.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_EC2_METADATA_DISABLED=true", "GORACE=atexit_sleep_ms=0"}, env...)
 	stdout := &bytes.Buffer{}
 	v.cmd.Stdout = stdout

@@ -50,12 +50,25 @@ func (s *service) serve(ctx context.Context, lost func(*service, error)) {
 		s.follower.Moved = func(gone func(net.Addr) bool) { s.leave(following, gone) }
 		go s.follower.Run(following)
 	}
+	warming, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.warm(warming)
 	done := make(chan struct{}, len(s.listeners))
 	for _, ln := range s.listeners {
 		go s.accept(ctx, ln, lost, done)
 	}
 	for range s.listeners {
 		<-done
+	}
+}
+
+// warm fetches a token ahead of the first client, who otherwise waits for it. Where it fails, that client
+// tries again.
+func (s *service) warm(ctx context.Context) {
+	if c := s.server.Upstream.Credentials; mints(s.route) && s.route.User != "" && !c.Once {
+		if _, err := c.Credential(ctx, s.route.User); err != nil && ctx.Err() == nil {
+			s.server.Log.Warn("no credential yet", append([]any{"err", err}, hintAttr(err)...)...)
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ func startValet(ctx context.Context, program string, databases []*database) (*va
 	if err != nil {
 		return nil, errors.Join(err, v.stop())
 	}
-	args := []string{"--log-format=text", "--log-level=warn"}
+	args := []string{"--log-format=text", "--log-level=warn", "--exit-zero-on-sigterm", "--drain-timeout=0s"}
 	fmt.Printf("\n$ export AWS_SHARED_CREDENTIALS_FILE=%s\n$ dbvalet", credentials)
 	for _, d := range databases {
 		route := d.route()
