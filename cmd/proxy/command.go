@@ -51,8 +51,8 @@ a route. Flags are keys there too, and variables such as DBVALET_LOG_LEVEL;
 DBVALET_ROUTES has routes. "dbvalet config check" says what is wrong.
 
 With --admin=ADDR there is HTTP for whoever looks after dbvalet, without a
-password and only on this machine: /status, /readyz, /metrics and more. "dbvalet
-wait", "health" and "shutdown" ask there.`
+password and only on this machine: /status, /readyz, /metrics, /reload,
+/quitquitquit and more. "dbvalet wait", "health" and "shutdown" ask there.`
 
 const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
   dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
