@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -56,7 +58,9 @@ func TestPingIsOfWhatTheDatabaseSays(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := newValet(t, startDatabase(t, row.db).addr)
-			err := v.engine.Ping(t.Context(), v.upstream)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a server that starts is waited for
+			defer cancel()
+			err := v.engine.Ping(ctx, v.upstream)
 			if (err == nil) != row.good {
 				t.Errorf("got %v, want it good: %v", err, row.good)
 			}
