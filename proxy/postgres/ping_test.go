@@ -1,8 +1,8 @@
 package postgres
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 	"time"
