@@ -2,6 +2,8 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMITTED := $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+LDFLAGS := -ldflags '-s -w -X main.version=$(VERSION)'
 FUZZTIME := 5s
 LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
@@ -19,7 +21,19 @@ test: check unit integration fuzz ## all that CI checks
 
 .PHONY: build
 build: ## bin/dbvalet, a static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/dbvalet ./cmd/proxy
+	CGO_ENABLED=0 go build -trimpath $(LDFLAGS) -o bin/dbvalet ./cmd/proxy
+
+.PHONY: man
+man: ## manual pages, in bin/man
+	@mkdir -p bin/man
+	SOURCE_DATE_EPOCH=$(COMMITTED) go run $(LDFLAGS) ./cmd/proxy man bin/man
+
+.PHONY: completions
+completions: ## what makes shells complete commands and flags, in bin/completions
+	@mkdir -p bin/completions
+	@go build -o bin/completions/.dbvalet ./cmd/proxy
+	for shell in bash zsh fish powershell; do bin/completions/.dbvalet completion $$shell >bin/completions/dbvalet.$$shell || exit 1; done
+	@rm bin/completions/.dbvalet
 
 .PHONY: check
 check: $(LINT) ## format, vet and lint

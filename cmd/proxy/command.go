@@ -96,9 +96,8 @@ func newCommand(p process) *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags())
-	cmd.AddCommand(newConfigCommand(), newWaitCommand(adminAddr), newHealthCommand(adminAddr), newShutdownCommand(adminAddr))
+	cmd.AddCommand(newConfigCommand(), newWaitCommand(adminAddr), newHealthCommand(adminAddr), newShutdownCommand(adminAddr), newManCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	cmd.CompletionOptions.HiddenDefaultCmd = true
 	return cmd
 }
 

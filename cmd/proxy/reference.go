@@ -14,7 +14,8 @@ import (
 func reference(root *cobra.Command) string {
 	var out strings.Builder
 	out.WriteString(config.Reference())
-	out.WriteString("\n## Commands\n\n`dbvalet ROUTE...` serves routes. `--help` and `--version` are flags of it beside those above.\n")
+	out.WriteString("\n## Commands\n\n`dbvalet ROUTE...` serves routes. `--help` and `--version` are flags of it beside those above.\n" +
+		"\n`dbvalet completion bash`, `zsh`, `fish` or `powershell` prints what makes that shell complete commands and flags;\nwith `--help` it says where that goes. `dbvalet man DIR` writes manual pages to a directory.\n")
 	for _, cmd := range commandsBelow(root) {
 		fmt.Fprintf(&out, "\n### `%s`\n\n%s.\n", cmd.UseLine(), cmd.Short)
 		if cmd.Long != "" {
@@ -47,11 +48,11 @@ func ownFlags(cmd *cobra.Command) string {
 	return text
 }
 
-// commandsBelow are the commands that do something, in their order. cobra's own are not among them.
+// commandsBelow are the commands that do something, in their order. cobra's own are not among them, nor hidden ones.
 func commandsBelow(cmd *cobra.Command) (commands []*cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		switch {
-		case sub.Name() == "help":
+		case sub.Name() == "help", sub.Hidden:
 		case sub.HasSubCommands():
 			commands = append(commands, commandsBelow(sub)...)
 		default:
