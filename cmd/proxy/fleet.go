@@ -204,10 +204,17 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 		}
 	}
 	for _, s := range p.services {
-		if s.failure != nil {
+		if s.failure != nil && !p.knew(s) {
 			f.display.log.Error("route is not served", append([]any{"route", s.route.Name, "err", s.failure}, hintAttr(s.failure)...)...)
 		}
 	}
+}
+
+// knew reports whether s is a route that failed in the same way before.
+func (p *plan) knew(s *service) bool {
+	return slices.ContainsFunc(p.before, func(old *service) bool {
+		return old.failure != nil && sameRoute(&old.given, &s.given) && old.failure.Error() == s.failure.Error()
+	})
 }
 
 func hintAttr(err error) []any {
