@@ -209,6 +209,19 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 	if body := get(t, admin, "/status", http.StatusOK); !strings.Contains(body, `"why": "a file has changed"`) {
 		t.Errorf("the status says nothing of the reload:\n%s", body)
 	}
+	// The end is told to all of them, also where the route has changed since.
+	v.signal(os.Interrupt)
+	v.next("stopping", 0)
+	for what, conn := range map[string]*pgx.Conn{"an unchanged route": long, "a changed route": old} {
+		var e *pgconn.PgError
+		waitUntil(t, "a session of "+what+" is told", func() bool {
+			err := conn.Ping(t.Context())
+			return errors.As(err, &e) || conn.IsClosed()
+		})
+		if e == nil || e.Code != "57P01" {
+			t.Errorf("a session of %s ended with %v, want 57P01", what, e)
+		}
+	}
 }
 
 // Kubernetes puts files under symbolic links and exchanges one of the links.

@@ -29,7 +29,8 @@ type fleet struct {
 	config   *config.Config // in force; nil: none yet
 	services []*service     // in the order of the routes
 	ports    map[place][]*proxy.Port
-	retired  sync.WaitGroup // of services that are no longer in force
+	leaving  []*service // no longer in force, with sessions that live on
+	retired  sync.WaitGroup
 }
 
 // A place is where a route listens, with what the listener is like.
@@ -200,6 +201,7 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 	for _, s := range old {
 		if s.failure == nil && !slices.Contains(p.services, s) {
 			gone := !slices.ContainsFunc(p.services, func(other *service) bool { return other.route.Name == s.route.Name })
+			f.leaving = append(f.leaving, s)
 			f.retired.Go(func() { f.retire(ctx, s, gone, p.config.DrainTimeout) })
 		}
 	}
@@ -248,6 +250,9 @@ func (f *fleet) retire(ctx context.Context, s *service, gone bool, limit time.Du
 		}
 	}
 	<-s.ended
+	f.mu.Lock()
+	f.leaving = slices.DeleteFunc(f.leaving, func(other *service) bool { return other == s })
+	f.mu.Unlock()
 	f.forget(s.route.Name)
 	f.display.log.Info("route ended", "route", s.route.Name)
 }
@@ -340,8 +345,11 @@ func (f *fleet) wait(over chan<- struct{}) {
 
 // dismiss tells all sessions that this is the end, and returns when they are over.
 func (f *fleet) dismiss(ctx context.Context) {
+	f.mu.Lock()
+	services := slices.Concat(f.services, f.leaving)
+	f.mu.Unlock()
 	var all sync.WaitGroup
-	for _, s := range f.served() {
+	for _, s := range services {
 		if s.failure == nil {
 			all.Go(func() { s.dismiss(ctx) })
 		}
