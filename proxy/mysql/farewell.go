@@ -46,7 +46,7 @@ func (s *session) replyOf(before, chunk []byte) proxy.Reply {
 	return replyOfEnd(slices.Concat(before, chunk))
 }
 
-// split cuts chunk into its packets. It is not ok if chunk is not a number of packets in order.
+// split cuts chunk into its packets. It is not ok if chunk is not one packet or several in order.
 func split(chunk []byte) (packets []packet, ok bool) {
 	for len(chunk) > 0 {
 		if len(chunk) < packetHeader {
@@ -62,7 +62,7 @@ func split(chunk []byte) (packets []packet, ok bool) {
 		}
 		packets, chunk = append(packets, p), chunk[end:]
 	}
-	return packets, true
+	return packets, len(packets) > 0
 }
 
 // replyOfWhole is of packets that begin and end with the chunk.

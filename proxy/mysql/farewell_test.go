@@ -83,6 +83,7 @@ func FuzzReplyOf(f *testing.F) {
 	f.Add([]byte{}, []byte(newPacket(1, []byte(okPacket))), true)
 	f.Add([]byte{5}, []byte("\x00\x00\x05\xfe\x00\x00\x02\x00"), false)
 	f.Add([]byte{}, []byte("\x00\x00\x00\x01"), false)
+	f.Add([]byte("0000"), []byte{}, false)
 	f.Fuzz(func(_ *testing.T, before, chunk []byte, noEOF bool) {
 		s := &session{reply: &response{}}
 		if noEOF {
