@@ -57,11 +57,11 @@ fuzz: ## each fuzz target for FUZZTIME
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "fuzz $$package $$target"; \
-			$(call fuzz,$$target,$$package) || $(call fuzz,$$target,$$package) || exit 1; \
+			$(call fuzz,$$target,$$package) || $(call fuzz,$$target,$$package) || $(call fuzz,$$target,$$package) || exit 1; \
 		done; \
 	done
 
-# fuzz is one run of a target. It is tried again if it fails, for go test at times takes the end of
+# fuzz is one run of a target. It is tried twice more if it fails, for go test at times takes the end of
 # FUZZTIME for a failure ("context deadline exceeded"). An input that fails is kept, and fails again.
 fuzz = go test -run '^$$' -fuzz "^$(1)$$" -fuzztime $(FUZZTIME) $(2)
 
