@@ -1,5 +1,7 @@
 package config
 
+import "reflect"
+
 // configKey is where the file is. It can't stand in the file itself.
 var configKey = Key{
 	Name: "config", Kind: Text, Example: "/etc/dbvalet/dbvalet.yaml",
@@ -72,6 +74,16 @@ var settings = []setting{
 		Name: "exit_when_idle", Kind: Duration, Zero: true, Example: "30s",
 		Doc: "End by itself after so long without a session; 0 is never. It is for a job's sidecar.",
 	}, func(s *Settings) any { return &s.ExitWhenIdle }},
+}
+
+// Differing returns the keys of the settings that are not the same in t, in the order of the schema.
+func (s *Settings) Differing(t *Settings) (keys []string) {
+	for _, one := range settings {
+		if !reflect.DeepEqual(one.field(s), one.field(t)) { // of what the pointers lead to
+			keys = append(keys, one.Name)
+		}
+	}
+	return keys
 }
 
 // findSetting returns the setting that is called key.

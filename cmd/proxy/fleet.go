@@ -94,7 +94,7 @@ func (f *fleet) prepare(next *config.Config, tolerant func(*config.Route) bool) 
 			if first == nil {
 				first = err
 			}
-			s = &service{route: r, given: *r, failure: err}
+			s = &service{route: r, given: r, failure: err}
 		}
 		p.services = append(p.services, s)
 	}
@@ -106,16 +106,17 @@ func (f *fleet) prepare(next *config.Config, tolerant func(*config.Route) bool) 
 
 // prepareRoute returns the service of r: the one that there is, if nothing has changed.
 func (f *fleet) prepareRoute(r *config.Route, p *plan) (*service, error) {
-	given, sum := *r, prints(r)
-	i := slices.IndexFunc(p.before, func(s *service) bool { return s.failure == nil && s.same(&given, sum) })
+	sum := prints(r)
+	i := slices.IndexFunc(p.before, func(s *service) bool { return s.failure == nil && s.same(r, sum) })
 	if i >= 0 {
 		return p.before[i], f.openPorts(p.before[i], p)
 	}
-	s, err := build(r, f.all, f.display.log)
+	built := *r // build fills in what can be inferred, and r is to be compared with what is read later
+	s, err := build(&built, f.all, f.display.log)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{p.config.Place(err)}
 	}
-	s.given, s.prints, s.ended = given, sum, make(chan struct{})
+	s.given, s.prints, s.ended = r, sum, make(chan struct{})
 	if err := f.openPorts(s, p); err != nil {
 		s.server.Upstream.CloseCredentials()
 		return nil, fmt.Errorf("route %s: %w", r.Name, err)
@@ -173,7 +174,7 @@ func (p *plan) listensOtherwise(at place) bool {
 
 // launch puts p into force. The sessions of services that are not in it any more live on: those of a
 // route that is gone for at most its drain timeout.
-func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error)) {
+func (f *fleet) launch(ctx context.Context, p *plan) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range p.fresh {
@@ -188,7 +189,7 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 	f.reportHealth()
 	for _, s := range p.fresh {
 		s.unwatch = f.sights.observe(s)
-		go s.serve(ctx, lost)
+		go s.serve(ctx, func(err error) { f.lose(ctx, s, err) })
 		for _, ln := range s.listeners {
 			f.display.ready(s, ln)
 		}
@@ -200,9 +201,7 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 	}
 	for _, s := range old {
 		if s.failure == nil && !slices.Contains(p.services, s) {
-			gone := !slices.ContainsFunc(p.services, func(other *service) bool { return other.route.Name == s.route.Name })
-			f.leaving = append(f.leaving, s)
-			f.retired.Go(func() { f.retire(ctx, s, gone, p.config.DrainTimeout) })
+			f.leave(ctx, s)
 		}
 	}
 	for _, s := range p.services {
@@ -215,7 +214,7 @@ func (f *fleet) launch(ctx context.Context, p *plan, lost func(*service, error))
 // knew reports whether s is a route that failed in the same way before.
 func (p *plan) knew(s *service) bool {
 	return slices.ContainsFunc(p.before, func(old *service) bool {
-		return old.failure != nil && sameRoute(&old.given, &s.given) && old.failure.Error() == s.failure.Error()
+		return old.failure != nil && sameRoute(old.given, s.given) && old.failure.Error() == s.failure.Error()
 	})
 }
 
@@ -230,6 +229,14 @@ func closePorts(ports []*proxy.Port) {
 	for _, port := range ports {
 		port.Close()
 	}
+}
+
+// leave lets the sessions of s, which is not in force any more, come to their end. The fleet is locked.
+func (f *fleet) leave(ctx context.Context, s *service) {
+	gone := !slices.ContainsFunc(f.services, func(other *service) bool { return other.route.Name == s.route.Name })
+	limit := f.config.DrainTimeout
+	f.leaving = append(f.leaving, s)
+	f.retired.Go(func() { f.retire(ctx, s, gone, limit) })
 }
 
 // retire waits for the end of a service that is not in force any more, and after limit brings it about
@@ -293,8 +300,9 @@ func (f *fleet) inForce() *config.Config {
 	return f.config
 }
 
-// lose notes that the listener of s failed for good.
-func (f *fleet) lose(s *service, err error) {
+// lose notes that a listener of s failed for good. The route is tried again, as one that could not be
+// served in the beginning.
+func (f *fleet) lose(ctx context.Context, s *service, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for at, ports := range f.ports {
@@ -308,6 +316,7 @@ func (f *fleet) lose(s *service, err error) {
 	if i := slices.Index(f.services, s); i >= 0 {
 		f.services[i] = &service{route: s.route, given: s.given, failure: err}
 		f.reportHealth()
+		f.leave(ctx, s)
 	}
 	f.display.log.Error("listener failed", "route", s.route.Name, "err", err)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -95,14 +93,16 @@ func (v *valet) apply(sessions context.Context, next *config.Config) error {
 	if len(next.Routes) == 0 {
 		return usageError{errNoRoute}
 	}
-	for _, r := range next.Routes {
-		if err := v.readable(r); err != nil {
-			return usageError{next.Place(err)}
+	if v.confined {
+		for _, r := range next.Routes {
+			if err := readable(r); err != nil {
+				return usageError{next.Place(err)}
+			}
 		}
 	}
 	failing := v.fleet.failing()
 	p, err := v.fleet.prepare(next, func(r *config.Route) bool {
-		return slices.ContainsFunc(failing, func(s *service) bool { return sameRoute(&s.given, r) })
+		return slices.ContainsFunc(failing, func(s *service) bool { return sameRoute(s.given, r) })
 	})
 	if err != nil {
 		return err
@@ -112,13 +112,13 @@ func (v *valet) apply(sessions context.Context, next *config.Config) error {
 		return usageError{err}
 	}
 	v.watch.note(next)
-	v.fleet.launch(sessions, p, v.fleet.lose)
+	v.fleet.launch(sessions, p)
 	return nil
 }
 
-// readable returns an error for a file of r that can't be read because of what Landlock was told at the
-// start. Nobody would notice before a client comes.
-func (v *valet) readable(r *config.Route) error {
+// readable returns an error for a file of r that can't be read because of what Landlock, which is in
+// force, was told at the start. Nobody would notice before a client comes.
+func readable(r *config.Route) error {
 	named := files(r)
 	if path, ok := strings.CutPrefix(r.Auth, "file:"); ok && !r.HasSecret() {
 		named = append(named, path)
@@ -129,7 +129,7 @@ func (v *valet) readable(r *config.Route) error {
 			file.Close()
 			continue
 		}
-		if v.confined && errors.Is(err, fs.ErrPermission) {
+		if errors.Is(err, fs.ErrPermission) {
 			return &config.Error{
 				Route: r.Name, Err: err,
 				Advice: "Landlock keeps dbvalet to the directories that it was told at its start: put the file into one of those, start dbvalet again, or use --landlock=off",
@@ -146,7 +146,7 @@ func (v *valet) retry(sessions context.Context) {
 	}
 	c := v.fleet.inForce()
 	if p, err := v.fleet.prepare(c, func(*config.Route) bool { return true }); err == nil && len(p.fresh) > 0 {
-		v.fleet.launch(sessions, p, v.fleet.lose)
+		v.fleet.launch(sessions, p)
 	}
 }
 
@@ -183,95 +183,11 @@ func changes(before, after []*service) string {
 	return strings.Join(parts, ", ")
 }
 
+// live are the settings that a reload puts into force. All others are read at the start only.
+var live = []string{"log_level", "strict", "drain_delay", "drain_timeout", "exit_zero_on_sigterm", "exit_when_idle"}
+
 // needRestart names the settings that differ and are read at the start only.
 func needRestart(old, next *config.Config) string {
-	var keys []string
-	for key, differs := range map[string]bool{
-		"admin": old.Admin != next.Admin, "metrics": old.Metrics != next.Metrics, "log_format": old.LogFormat != next.LogFormat,
-		"audit": old.Audit != next.Audit, "traces": old.Traces != next.Traces, "landlock": old.Landlock != next.Landlock,
-		"max_connections": old.MaxConnections != next.MaxConnections, "max_handshakes": old.MaxHandshakes != next.MaxHandshakes,
-		"accept_rate": old.AcceptRate != next.AcceptRate,
-	} {
-		if differs {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
+	keys := slices.DeleteFunc(old.Differing(&next.Settings), func(key string) bool { return slices.Contains(live, key) })
 	return strings.Join(keys, " ")
-}
-
-// watchEvery is how often files are looked at. To look is more dependable than to be told by the
-// kernel, which says nothing of files on a network's file system, and for a few files costs nothing.
-const watchEvery = 2 * time.Second
-
-// A watch notices that files of the configuration have changed. It is for one goroutine.
-type watch struct {
-	paths   []string
-	dirs    []string
-	noted   []sight // when the configuration was read
-	pending []sight // seen once, and different: somebody may be writing still
-}
-
-// A sight is what a file was like. A symbolic link on the way that is changed, as Kubernetes does, leads
-// to another file.
-type sight struct {
-	path  string
-	size  int64
-	time  time.Time
-	inode any
-}
-
-// note remembers the files of c as they are.
-func (w *watch) note(c *config.Config) {
-	w.paths, w.dirs = slices.Clone(c.Files), c.Dirs
-	for _, r := range c.Routes {
-		w.paths = append(w.paths, files(r)...)
-	}
-	w.noted, w.pending = w.look(), nil
-}
-
-// changed reports whether there is something new that has been the same twice.
-func (w *watch) changed() bool {
-	now := w.look()
-	switch {
-	case sameSights(now, w.noted):
-		w.pending = nil
-	case w.pending != nil && sameSights(now, w.pending):
-		w.noted, w.pending = now, nil
-		return true
-	default:
-		w.pending = now
-	}
-	return false
-}
-
-func sameSights(a, b []sight) bool { return reflect.DeepEqual(a, b) }
-
-func (w *watch) look() []sight {
-	paths := w.paths
-	for _, dir := range w.dirs {
-		more, _ := filepath.Glob(filepath.Join(dir, "*.yaml")) // it fails for a bad pattern only
-		paths = append(paths[:len(paths):len(paths)], more...)
-	}
-	sights := []sight{}
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			sights = append(sights, sight{path: path})
-			continue
-		}
-		sights = append(sights, sight{path, info.Size(), info.ModTime(), inode(info)})
-	}
-	return sights
-}
-
-// inode tells a file from another of the same name.
-func inode(info fs.FileInfo) any {
-	v := reflect.Indirect(reflect.ValueOf(info.Sys()))
-	if v.Kind() == reflect.Struct {
-		if field := v.FieldByName("Ino"); field.IsValid() {
-			return field.Uint()
-		}
-	}
-	return nil
 }

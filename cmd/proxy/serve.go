@@ -73,7 +73,7 @@ func serve(ctx context.Context, c *config.Config, o options, d display) (err err
 	// Sessions outlive what ends the program, until they are cut.
 	sessions, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	v.fleet.launch(sessions, p, v.fleet.lose)
+	v.fleet.launch(sessions, p)
 	desk.open()
 	defer desk.close()
 	v.tell(ready)

@@ -16,8 +16,8 @@ import (
 // A service is a route with what serves it, or why it is not served.
 type service struct {
 	route    *config.Route
-	given    config.Route // the route as it was read: building fills in what can be inferred
-	prints   []byte       // of the files that the route names, as they were then
+	given    *config.Route // the route as it was read: building fills in what can be inferred
+	prints   []byte        // of the files that the route names, as they were then
 	protocol protocol
 	security string // how the database is verified
 	password string // where the one is that clients are asked for; empty: there is none
@@ -35,12 +35,12 @@ type service struct {
 // same reports whether a route that is read again is the one that s serves: what is written, and what
 // is in the files.
 func (s *service) same(given *config.Route, prints []byte) bool {
-	return sameRoute(&s.given, given) && bytes.Equal(s.prints, prints)
+	return sameRoute(s.given, given) && bytes.Equal(s.prints, prints)
 }
 
 // serve serves until the listeners are closed and the last session is over, or ctx ends. lost is told
 // about a listener that failed.
-func (s *service) serve(ctx context.Context, lost func(*service, error)) {
+func (s *service) serve(ctx context.Context, lost func(error)) {
 	defer close(s.ended)
 	defer s.unwatch()
 	defer s.server.Upstream.CloseCredentials()
@@ -72,9 +72,9 @@ func (s *service) warm(ctx context.Context) {
 	}
 }
 
-func (s *service) accept(ctx context.Context, ln net.Listener, lost func(*service, error), done chan<- struct{}) {
+func (s *service) accept(ctx context.Context, ln net.Listener, lost func(error), done chan<- struct{}) {
 	if err := s.server.Serve(ctx, ln); err != nil {
-		lost(s, err)
+		lost(err)
 	}
 	done <- struct{}{}
 }
