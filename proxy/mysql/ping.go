@@ -54,6 +54,8 @@ func (h *handshake) ping(ctx context.Context, bare net.Conn, to proxy.Endpoint, 
 	if err != nil {
 		return nil, err
 	}
-	_, err = h.engine.logIn(encrypted, g, r, cred, owed)
-	return encrypted, err
+	if _, err = h.engine.logIn(encrypted, g, r, cred, owed); err != nil {
+		return nil, err
+	}
+	return encrypted, checkTarget(encrypted, to.Target, r.capabilities&g.capabilities)
 }

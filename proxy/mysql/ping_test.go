@@ -1,8 +1,11 @@
 package mysql
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 
@@ -66,5 +69,34 @@ func TestPingSaysWhatIsWrong(t *testing.T) {
 	}
 	if err := pings(t, "", db.addr, &source{passwords: []string{secret}}); err == nil {
 		t.Error("nobody has logged in")
+	}
+}
+
+// A server that target_session_attrs= rules out is none that clients would be served by.
+func TestPingIsOfTheServerThatTheTargetAsksFor(t *testing.T) {
+	const eof = "\xfe\x00\x00\x02\x00"
+	for readOnly, good := range map[string]bool{"0": true, "1": false} {
+		db := newDatabase(t, func(p *peer) {
+			if p.open(mysql.AUTH_CLEAR_PASSWORD) == nil {
+				return
+			}
+			p.say(3, "\xfe"+mysql.AUTH_CLEAR_PASSWORD+"\x00")
+			p.packet()
+			p.say(5, okPacket)
+			p.packet()
+			for i, payload := range []string{"\x02", string(column), string(column), eof, "\x01" + readOnly + "\x010", eof} {
+				p.say(byte(i+1), payload)
+			}
+			p.packet()
+		})
+		var up *proxy.Upstream
+		e := &Engine{User: "app"}
+		serve(t, e, db.addr, &source{passwords: []string{secret}}, func(server *proxy.Server) { up = server.Upstream })
+		up.Target = proxy.ReadWrite
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // another may take over
+		defer cancel()
+		if err := e.Ping(ctx, up); (err == nil) != good || err != nil && !errors.Is(err, proxy.ErrUnfit) {
+			t.Errorf("read_only=%s: got %v, want it good: %v", readOnly, err, good)
+		}
 	}
 }

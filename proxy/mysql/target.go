@@ -17,7 +17,8 @@ const readOnlyQuery = "SELECT @@global.read_only, @@global.innodb_read_only"
 const maxAnswerPackets = 16
 
 // checkTarget asks the server on conn, which is ready for commands, whether it is what target asks for.
-// caps are what the client and the server both have: mysql sets flags that it was not offered. A server that will not do is left politely.
+// caps are what the client and the server both have: mysql sets flags that it was not offered. A server
+// that will not do is left politely.
 func checkTarget(conn net.Conn, target proxy.Target, caps uint32) error {
 	if target == proxy.AnyServer {
 		return nil

@@ -39,6 +39,9 @@ func (e *Engine) Ping(ctx context.Context, up *proxy.Upstream) error {
 		if err != nil {
 			return nil, err
 		}
+		if to.Target != proxy.AnyServer {
+			return encrypted, l.checkTarget(to.Target)
+		}
 		return encrypted, l.awaitReady()
 	})
 	if err != nil {

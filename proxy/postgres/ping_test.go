@@ -78,3 +78,18 @@ func TestPingTriesAnotherCredential(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A server that target_session_attrs= rules out is none that clients would be served by.
+func TestPingIsOfTheServerThatTheTargetAsksFor(t *testing.T) {
+	for state, good := range map[string]bool{"off": true, "on": false} {
+		params := []byte(raw('S', fields("default_transaction_read_only", "off")...))
+		params = append(params, raw('S', fields("in_hot_standby", state)...)...)
+		v := newValet(t, startDatabase(t, speaks(params, nil)).addr)
+		v.upstream.Target = proxy.ReadWrite
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // another may take over
+		defer cancel()
+		if err := v.engine.Ping(ctx, v.upstream); (err == nil) != good || err != nil && !errors.Is(err, proxy.ErrUnfit) {
+			t.Errorf("in_hot_standby=%s: got %v, want it good: %v", state, err, good)
+		}
+	}
+}
