@@ -86,8 +86,10 @@ func (m *Metrics) Watch(name string, server *proxy.Server) (done func()) {
 		if r.servers[server] {
 			delete(r.servers, server)
 			r.past.addServer(server)
-			if cache := server.Upstream.Credentials; !r.caches()[cache] {
-				r.past.addCache(cache)
+			for _, cache := range server.Upstream.Caches() {
+				if !r.caches()[cache] {
+					r.past.addCache(cache)
+				}
 			}
 		}
 	}
@@ -174,7 +176,9 @@ func (t *timer) Observe(event proxy.Event, r *proxy.Record) {
 func (r *route) caches() map[*tokens.Cache]bool {
 	caches := make(map[*tokens.Cache]bool)
 	for server := range r.servers {
-		caches[server.Upstream.Credentials] = true
+		for _, cache := range server.Upstream.Caches() {
+			caches[cache] = true
+		}
 	}
 	return caches
 }

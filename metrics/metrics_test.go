@@ -181,6 +181,21 @@ func TestARejectedCredentialIsCounted(t *testing.T) {
 	get(t, m).want(t, "dbvalet_credential_rejections_total{route=r}", 1)
 }
 
+// Tokens that are signed for a host are kept for each host.
+func TestCredentialsOfEveryHostAreCounted(t *testing.T) {
+	m := New("v1")
+	s := proxytest.New(t, m.For("r"))
+	other := &tokens.Cache{Source: &numbered{}, Log: s.Log}
+	s.Upstream.Others = []proxy.Place{{Endpoint: s.Upstream.Endpoint, Credentials: other}, {Endpoint: s.Upstream.Endpoint, Credentials: other}}
+	done := m.Watch("r", s)
+	if _, err := other.Credential(t.Context(), "app"); err != nil {
+		t.Fatal(err)
+	}
+	get(t, m).want(t, "dbvalet_credential_requests_total{result=ok,route=r}", 1)
+	done()
+	get(t, m).want(t, "dbvalet_credential_requests_total{result=ok,route=r}", 1)
+}
+
 func TestAChangedRouteCountsOnAndARemovedOneIsGone(t *testing.T) {
 	m := New("v1")
 	session := func() func() {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,14 +27,20 @@ func (u *Upstream) place(i int) Place {
 	return Place{u.Endpoint, u.Locate, u.Credentials}
 }
 
+// Caches returns the Cache of every host, each once.
+func (u *Upstream) Caches() (caches []*tokens.Cache) {
+	for i := range 1 + len(u.Others) {
+		if cache := u.place(i).Credentials; cache != nil && !slices.Contains(caches, cache) {
+			caches = append(caches, cache)
+		}
+	}
+	return caches
+}
+
 // CloseCredentials closes the Cache of every host. There must be no calls after it.
 func (u *Upstream) CloseCredentials() {
-	closed := make(map[*tokens.Cache]bool)
-	for i := range 1 + len(u.Others) {
-		if cache := u.place(i).Credentials; cache != nil && !closed[cache] {
-			closed[cache] = true
-			cache.Close()
-		}
+	for _, cache := range u.Caches() {
+		cache.Close()
 	}
 }
 
