@@ -152,16 +152,18 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 	long, old := openAt(t, steadyAt), openAt(t, changingAt)
 
 	reloads := 0
-	reload := func(content string, how func()) {
+	reload := func(content, result string, how func()) {
 		t.Helper()
 		f.write(content)
 		how()
-		v.next("configuration reloaded", reloads)
+		if r := v.next("configuration reloaded", reloads); r.str("result") != result {
+			t.Errorf("got %v, want %s", r, result)
+		}
 		reloads++
 	}
 	hangup := func() { v.signal(syscall.SIGHUP) }
 
-	reload("routes:\n"+steady+changed+added, hangup)
+	reload("routes:\n"+steady+changed+added, "changed: changing, new: added", hangup)
 	works(t, long, "a session of an unchanged route")
 	works(t, old, "a session of a changed route")
 	for _, row := range []struct{ addr, user string }{{changingAt, "reload_b"}, {newAt, "reload_b"}} {
@@ -172,7 +174,7 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 
 	// A route that is gone takes nobody any more, and its sessions live on.
 	onNew := openAt(t, newAt)
-	reload("routes:\n"+steady+changed, func() { post(t, admin, "/reload", http.StatusOK) })
+	reload("routes:\n"+steady+changed, "gone: added", func() { post(t, admin, "/reload", http.StatusOK) })
 	if _, err := net.Dial("tcp", newAt); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connect to a route that is gone: %v, want it refused", err)
 	}
@@ -199,12 +201,15 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 	// Many times under load, without a signal: the change of the file is noticed.
 	for i := range 3 {
 		content := "routes:\n" + steady + []string{changing, changed}[i%2]
-		reload(content, func() {})
+		reload(content, "changed: changing", func() {})
 	}
 	works(t, long, "a session of an unchanged route")
 	works(t, old, "a session of a changed route")
 	if visits := crowd.dismiss(); visits["reload_a"] == 0 {
 		t.Error("nobody visited")
+	}
+	if body := get(t, admin, "/status", http.StatusOK); !strings.Contains(body, `"upstream": "`+p.Addr()+`",`) || !strings.Contains(body, `"user": "reload_a"`) {
+		t.Errorf("the status does not show the long session:\n%s", body)
 	}
 	if body := get(t, admin, "/status", http.StatusOK); !strings.Contains(body, `"why": "a file has changed"`) {
 		t.Errorf("the status says nothing of the reload:\n%s", body)

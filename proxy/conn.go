@@ -20,8 +20,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 	client := &Client{Conn: fast(conn), Door: &s.Door}
 	defer func() { client.Close() }() // of what it is by then: encrypted, or not
 	record := newRecord(conn)
-	id := s.lastConn.Add(1)
-	log = log.With("conn", id, "session", record.ID, "client", record.Client)
+	log = log.With("conn", s.lastConn.Add(1), "session", record.ID, "client", record.Client)
 	defer s.contain(log, record)
 	s.TCP.watch(conn)
 
@@ -49,7 +48,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, seat *seat, log *
 		return
 	}
 	record.identify(client.identity)
-	ctx, t := s.begin(ctx, client.Conn, session, record, id)
+	ctx, t := s.begin(ctx, client.Conn, record)
 	defer t.cut(nil)
 	defer s.sessions.remove(t)
 	s.Counts.Sessions.Add(1)

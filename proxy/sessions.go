@@ -3,22 +3,25 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"net"
 	"slices"
 	"sync"
 	"time"
+
+	"dbvalet/peer"
 )
 
 // A SessionState is what there is to know about a session that is open.
 type SessionState struct {
-	ID          uint64    // "conn" in the log
-	Since       time.Time // the client connected
-	Client      string    // its address, or "unix"
-	Peer        []any     // who it is, as attributes of the log
-	Upstream    net.Addr  // of the database
-	User        string    // the database user
-	Database    string    // as the client named it, or the route
-	Application string    // what the client calls itself
+	ID          string // "session" in the log
+	Accepted    time.Time
+	Client      string // its address, or "unix"
+	Peer        peer.Peer
+	PID         int    // of the client; 0: not known
+	Program     string // of the client; empty: not known
+	Upstream    string // the database's address
+	User        string // the database user
+	Database    string // as the client named it, or the route
+	Application string // what the client calls itself
 	// FromClient and FromUpstream are bytes.
 	FromClient, FromUpstream int64
 	// Idle says that the database spoke last. As it does while a long answer is under way, this is for
@@ -30,12 +33,15 @@ type SessionState struct {
 func (s *Server) Sessions() []SessionState {
 	var states []SessionState
 	for _, t := range s.sessions.all() {
-		state := t.state
-		state.FromClient, state.FromUpstream = t.fromClient.Load(), t.fromUpstream.Load()
-		state.Idle = t.asked() <= t.heard.Load()
-		states = append(states, state)
+		r := t.record
+		states = append(states, SessionState{
+			ID: r.ID, Accepted: r.Accepted, Client: r.Client, Peer: r.Peer, PID: r.PID, Program: r.Program, Upstream: r.Upstream,
+			User: t.session.User, Database: t.session.Database, Application: t.session.Application,
+			FromClient: t.fromClient.Load(), FromUpstream: t.fromUpstream.Load(),
+			Idle: t.asked() <= t.heard.Load(),
+		})
 	}
-	slices.SortFunc(states, func(a, b SessionState) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(states, func(a, b SessionState) int { return cmp.Compare(a.ID, b.ID) }) // which begins with the time
 	return states
 }
 

@@ -17,7 +17,7 @@ type talk struct {
 	session *Session
 	client  net.Conn
 	cut     context.CancelCauseFunc // ends it without a word
-	state   SessionState            // as it was when it began
+	record  *Record                 // of the connection
 	ended   chan struct{}           // closed when everything of the session is closed
 
 	fromClient, fromUpstream *atomic.Int64 // of the session's Traffic
@@ -65,16 +65,16 @@ const (
 var longAgo = time.Unix(1, 0)
 
 func newTalk(client net.Conn, s *Session) *talk {
-	return &talk{session: s, client: client, fromClient: &s.Traffic.FromClient, fromUpstream: &s.Traffic.FromUpstream, ended: make(chan struct{}), knock: make(chan struct{}), cut: func(error) {}}
+	return &talk{
+		session: s, client: client, fromClient: &s.Traffic.FromClient, fromUpstream: &s.Traffic.FromUpstream,
+		ended: make(chan struct{}), knock: make(chan struct{}), cut: func(error) {},
+	}
 }
 
-// begin makes a talk of session, and has it known. It ends with ctx, or by its cut.
-func (s *Server) begin(ctx context.Context, client net.Conn, session *Session, r *Record, id uint64) (context.Context, *talk) {
-	t := newTalk(client, session)
-	t.state = SessionState{
-		ID: id, Since: r.Accepted, Client: r.Client, Peer: r.identity(), Upstream: session.Upstream.RemoteAddr(),
-		User: session.User, Database: session.Database, Application: session.Application,
-	}
+// begin makes a talk of r's session, and has it known. It ends with ctx, or by its cut.
+func (s *Server) begin(ctx context.Context, client net.Conn, r *Record) (context.Context, *talk) {
+	t := newTalk(client, r.Session)
+	t.record = r
 	ctx, t.cut = context.WithCancelCause(ctx)
 	t.watch = s.watchFrom(time.Now())
 	s.sessions.add(t)

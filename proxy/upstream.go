@@ -107,7 +107,8 @@ func (u *Upstream) Connect(ctx context.Context, user string, login Login) (*Upst
 }
 
 // Errand opens a bare connection for something that is no session, such as a cancel request, and
-// closes it when do returns or ctx ends. The client has to have shown a key for it. It counts among the connections that are being set up.
+// closes it when do returns or ctx ends. The client has to have shown a key for it. It counts among the
+// connections that are being set up.
 func (u *Upstream) Errand(ctx context.Context, to Endpoint, do func(net.Conn) error) error {
 	if u.errands != nil {
 		return u.errands.Errand(ctx, to, do)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"dbvalet/admin"
 	"dbvalet/config"
@@ -147,6 +148,25 @@ type routeStatus struct {
 	Sessions     int64 `json:"sessions"`
 	OpenSessions int64 `json:"open_sessions"` // now
 	Panics       int64 `json:"panics"`
+
+	Clients []clientStatus `json:"clients,omitempty"` // whose sessions are open, the oldest first
+}
+
+// A clientStatus is a session that is open.
+type clientStatus struct {
+	Session      string    `json:"session"` // as in the log and in the audit
+	Since        time.Time `json:"since"`
+	Client       string    `json:"client"`
+	Peer         string    `json:"peer"` // who it is
+	PID          int       `json:"pid,omitempty"`
+	Program      string    `json:"program,omitempty"`
+	Upstream     string    `json:"upstream"`
+	User         string    `json:"user"`
+	Database     string    `json:"database"`
+	Application  string    `json:"application"`
+	FromClient   int64     `json:"from_client"` // bytes
+	FromUpstream int64     `json:"from_upstream"`
+	Idle         bool      `json:"idle"` // the database spoke last
 }
 
 func (v *valet) status() status {
@@ -185,6 +205,14 @@ func (s *service) status() routeStatus {
 	}
 	for _, ln := range s.listeners {
 		route.Listen = append(route.Listen, ln.Addr().String())
+	}
+	for _, session := range s.server.Sessions() {
+		route.Clients = append(route.Clients, clientStatus{
+			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: session.Peer.String(),
+			PID: session.PID, Program: session.Program, Upstream: session.Upstream,
+			User: session.User, Database: session.Database, Application: session.Application,
+			FromClient: session.FromClient, FromUpstream: session.FromUpstream, Idle: session.Idle,
+		})
 	}
 	return route
 }
