@@ -2,24 +2,19 @@ package integration
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
 
+	"dbvalet/integration/otlpfake"
 	"dbvalet/integration/servers"
 )
 
@@ -27,22 +22,20 @@ import (
 type watched struct {
 	*valet
 	audit  string // file
-	traces *spanNames
+	traces *otlpfake.Collector
 	where  string // URL of the metrics
 }
 
 func startWatched(t *testing.T) (watched, *servers.Postgres, *servers.MySQL) {
 	t.Helper()
 	p, m := pg18(t), mysqlServer(t, servers.MySQLOptions{Version: "mysql9"})
-	w := watched{audit: filepath.Join(t.TempDir(), "audit.json"), traces: &spanNames{t: t, seen: map[string]int{}}}
-	receiver := httptest.NewServer(w.traces)
-	t.Cleanup(receiver.Close)
+	w := watched{audit: filepath.Join(t.TempDir(), "audit.json"), traces: otlpfake.New(t)}
 	routes := []string{
 		route("scram", p, secretFile(t, p.SCRAMPassword), "name=pg"),
 		mysqlRoute("clear", m, secretFile(t, m.ClearPassword), "require_auth=password", "name=my"),
 		route("scram", p, secretFile(t, "wrong"), "name=wrong"),
 	}
-	flags := []string{"--audit=" + w.audit, "--traces=" + receiver.URL, "--metrics=127.0.0.1:0"}
+	flags := []string{"--audit=" + w.audit, "--traces=" + w.traces.URL, "--metrics=127.0.0.1:0"}
 	cmd := command(t, program, []string{"OTEL_BSP_SCHEDULE_DELAY=100"}, append(flags, routes...)...)
 	w.valet = startCommand(t, cmd, len(routes))
 	w.where = "http://" + w.next("metrics ready", 0).str("listener") + "/metrics"
@@ -160,7 +153,8 @@ func TestSessionsOfBothDatabasesAreSeen(t *testing.T) {
 		t.Errorf("the routes are up: %v", got)
 	}
 	waitUntil(t, "the collector has all spans", func() bool {
-		return w.traces.count("connect") == 3 && w.traces.count("tls") >= 3 && w.traces.count("auth") >= 3
+		spans := w.traces.Spans()
+		return len(spans["connect"]) == 3 && len(spans["tls"]) >= 3 && len(spans["auth"]) >= 3
 	})
 
 	text, err := os.ReadFile(w.audit)
@@ -168,7 +162,7 @@ func TestSessionsOfBothDatabasesAreSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, secret := range []string{p.SCRAMPassword, m.ClearPassword, "not for the audit"} {
-		if bytes.Contains(text, []byte(secret)) || strings.Contains(w.output(), secret) || w.traces.contains(secret) {
+		if bytes.Contains(text, []byte(secret)) || strings.Contains(w.output(), secret) || w.traces.Contains(secret) {
 			t.Errorf("%q is in the audit, the log or the traces", secret)
 		}
 	}
@@ -204,56 +198,5 @@ func TestMetricsOfALongSessionGrowWhileItLasts(t *testing.T) {
 	})
 	if got := w.scrape(t, "dbvalet_sessions_active", ""); got["pg "] != 1 {
 		t.Errorf("the open sessions are %v", got)
-	}
-}
-
-// spanNames is an OpenTelemetry collector that counts spans by name.
-type spanNames struct {
-	t    *testing.T
-	mu   sync.Mutex
-	seen map[string]int
-	raw  []byte
-}
-
-func (s *spanNames) count(name string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen[name]
-}
-
-func (s *spanNames) contains(text string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return bytes.Contains(s.raw, []byte(text))
-}
-
-func (s *spanNames) ServeHTTP(_ http.ResponseWriter, request *http.Request) {
-	var body io.Reader = request.Body
-	if request.Header.Get("Content-Encoding") == "gzip" {
-		unpacked, err := gzip.NewReader(body)
-		if err != nil {
-			s.t.Error(err)
-			return
-		}
-		body = unpacked
-	}
-	raw, err := io.ReadAll(body)
-	var export collector.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(raw, &export)
-	}
-	if err != nil {
-		s.t.Error(err)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.raw = append(s.raw, raw...)
-	for _, resource := range export.GetResourceSpans() {
-		for _, scope := range resource.GetScopeSpans() {
-			for _, span := range scope.GetSpans() {
-				s.seen[span.GetName()]++
-			}
-		}
 	}
 }

@@ -2,72 +2,19 @@ package traces
 
 import (
 	"bytes"
-	"compress/gzip"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	pb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 
+	"dbvalet/integration/otlpfake"
 	"dbvalet/proxy"
 	"dbvalet/proxy/proxytest"
 )
-
-// A receiver takes OTLP over HTTP.
-type receiver struct {
-	t    *testing.T
-	mu   sync.Mutex
-	path string
-	all  []byte // as it came
-	got  []*pb.ResourceSpans
-}
-
-func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	var body io.Reader = request.Body
-	if request.Header.Get("Content-Encoding") == "gzip" {
-		unpacked, err := gzip.NewReader(body)
-		if err != nil {
-			r.t.Error(err)
-			return
-		}
-		body = unpacked
-	}
-	raw, err := io.ReadAll(body)
-	var export collector.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(raw, &export)
-	}
-	if err != nil {
-		r.t.Error(err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.path, r.all, r.got = request.URL.Path, append(r.all, raw...), append(r.got, export.GetResourceSpans()...)
-	w.Header().Set("Content-Type", "application/x-protobuf")
-}
-
-// spans returns what was received, by name.
-func (r *receiver) spans() map[string]*pb.Span {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	named := make(map[string]*pb.Span)
-	for _, resource := range r.got {
-		for _, scope := range resource.GetScopeSpans() {
-			for _, span := range scope.GetSpans() {
-				named[span.GetName()] = span
-			}
-		}
-	}
-	return named
-}
 
 func attributeOf(list []*common.KeyValue, key string) any {
 	for _, a := range list {
@@ -81,13 +28,20 @@ func attributeOf(list []*common.KeyValue, key string) any {
 	return nil
 }
 
+// last returns the last span of each name: a step that is tried again is there more than once.
+func last(r *otlpfake.Collector) map[string]*pb.Span {
+	named := make(map[string]*pb.Span)
+	for name, spans := range r.Spans() {
+		named[name] = spans[len(spans)-1]
+	}
+	return named
+}
+
 // traceOne runs one connection to its end, at stage if that is not empty, and returns what was received.
-func traceOne(t *testing.T, stage proxy.Stage) (*receiver, *proxy.Server) {
+func traceOne(t *testing.T, stage proxy.Stage) (*otlpfake.Collector, *proxy.Server) {
 	t.Helper()
-	r := &receiver{t: t}
-	server := httptest.NewServer(r)
-	defer server.Close()
-	traces, err := Open(t.Context(), server.URL, "v1", slog.New(slog.DiscardHandler))
+	r := otlpfake.New(t)
+	traces, err := Open(t.Context(), r.URL, "v1", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,10 +65,10 @@ func traceOne(t *testing.T, stage proxy.Stage) (*receiver, *proxy.Server) {
 func TestASetUpIsASpanWithItsSteps(t *testing.T) {
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
 	r, s := traceOne(t, "")
-	spans := r.spans()
+	spans := last(r)
 	root := spans["connect"]
-	if root == nil || len(spans) != 5 || r.path != "/v1/traces" {
-		t.Fatalf("received %v at %s", spans, r.path)
+	if root == nil || len(spans) != 5 || r.Path() != "/v1/traces" {
+		t.Fatalf("received %v at %s", spans, r.Path())
 	}
 	end := root.GetStartTimeUnixNano()
 	for _, name := range []string{"credential", "dial", "tls", "auth"} {
@@ -136,11 +90,11 @@ func TestASetUpIsASpanWithItsSteps(t *testing.T) {
 	if got, _ := attributeOf(root.GetAttributes(), "server.port").(int64); got == 0 || root.GetStatus().GetCode() != pb.Status_STATUS_CODE_UNSET {
 		t.Errorf("server.port is %d, want %s, and the status is %v", got, port, root.GetStatus())
 	}
-	about := r.got[0].GetResource().GetAttributes()
+	about := r.Resources()[0].GetResource().GetAttributes()
 	if attributeOf(about, "service.name") != "dbvalet" || attributeOf(about, "deployment.environment.name") != "test" {
 		t.Errorf("the resource is %v", about)
 	}
-	if bytes.Contains(r.all, []byte(proxytest.Secret)) || bytes.Contains(r.all, []byte("hidden")) {
+	if r.Contains(proxytest.Secret) || r.Contains("hidden") {
 		t.Error("the password, or what the client said, is in the traces")
 	}
 }
@@ -149,7 +103,7 @@ func TestAFailedSetUpSaysWhereAndWhy(t *testing.T) {
 	for _, stage := range []proxy.Stage{proxy.StagePeer, proxy.StageCredential, proxy.StageDial, proxy.StageAuth} {
 		t.Run(string(stage), func(t *testing.T) {
 			r, _ := traceOne(t, stage)
-			spans := r.spans()
+			spans := last(r)
 			root := spans["connect"]
 			if root.GetStatus().GetCode() != pb.Status_STATUS_CODE_ERROR || root.GetStatus().GetMessage() == "" || attributeOf(root.GetAttributes(), "error.type") != string(stage) {
 				t.Errorf("received %v", root)
