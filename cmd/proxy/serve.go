@@ -74,9 +74,9 @@ func serve(ctx context.Context, c *config.Config, o options, d display) (err err
 	sessions, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	v.fleet.launch(sessions, p)
+	v.tell(ready) // who asks from now on waits in the kernel's queue, and is told so
 	desk.open()
 	defer desk.close()
-	v.tell(ready)
 	watchdog, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
 	go v.notify.watch(watchdog, func(ctx context.Context) bool { return v.health.live(ctx).OK })
