@@ -15,9 +15,14 @@ import (
 // Sources are the ways in which dbvalet is told something. Where several name a setting, a flag counts
 // more than a variable, that more than a file, and that more than the default. Routes add up.
 type Sources struct {
-	Args    []string       // the URLs of routes
+	// Args are routes: URLs, or names of routes that are written elsewhere. If there are names, no other
+	// routes are chosen from there.
+	Args    []string
 	Flags   *pflag.FlagSet // with those of AddFlags, parsed; nil: there are none
 	Environ []string       // as os.Environ has it
+	// UserFile is a file that is read if it is there, and if nothing else names a file or gives a
+	// route's URL; empty: none.
+	UserFile string
 }
 
 // Load reads the whole configuration. That there is a route is not asked for. The error is an *Error.
@@ -29,7 +34,11 @@ func Load(s Sources) (*Config, error) {
 	if err := l.urls(strings.Fields(s.get(routesVariable)), routesVariable, routesOrigin); err != nil {
 		return nil, err
 	}
-	if err := l.urls(s.Args, "", "argument"); err != nil {
+	urls, err := l.choose(s.Args)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.urls(urls, "", "argument"); err != nil {
 		return nil, err
 	}
 	if err := l.unknownVariables(s); err != nil {
@@ -93,6 +102,9 @@ func (l *loader) files(s Sources) error {
 		if path == "" {
 			return &Error{Err: errors.New("--config is empty"), Advice: "write the path of a YAML file, or leave it out"}
 		}
+	}
+	if path == "" && s.wantsUserFile() {
+		path, who = s.UserFile, "the user's file"
 	}
 	if path == "" {
 		return nil

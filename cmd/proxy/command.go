@@ -60,6 +60,13 @@ const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws
   dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'
   dbvalet 'mysql://app@orders.abc123.us-east-1.rds.amazonaws.com:3306/orders?listen=127.0.0.1:3306'`
 
+// The groups of commands in --help.
+const (
+	groupLaptop  = "laptop"
+	groupConfig  = "config"
+	groupRunning = "running"
+)
+
 // newCommand returns the command line.
 func newCommand(p process) *cobra.Command {
 	cmd := &cobra.Command{
@@ -71,6 +78,8 @@ func newCommand(p process) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs,
+
+		ValidArgsFunction: completeRoutes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signals := make(chan os.Signal, 4)
 			signal.Notify(signals, append([]os.Signal{os.Interrupt, syscall.SIGTERM}, moreSignals...)...)
@@ -96,7 +105,26 @@ func newCommand(p process) *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags())
-	cmd.AddCommand(newConfigCommand(), newWaitCommand(adminAddr), newHealthCommand(adminAddr), newShutdownCommand(adminAddr), newManCommand())
+	cmd.AddGroup(
+		&cobra.Group{ID: groupLaptop, Title: "Commands for people:"},
+		&cobra.Group{ID: groupConfig, Title: "Commands about the configuration:"},
+		&cobra.Group{ID: groupRunning, Title: "Commands that ask a running dbvalet:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+		}
+		cmd.AddCommand(commands...)
+	}
+	add(groupConfig,
+		newConfigCommand(),
+	)
+	add(groupRunning,
+		newWaitCommand(adminAddr),
+		newHealthCommand(adminAddr),
+		newShutdownCommand(adminAddr),
+	)
+	cmd.AddCommand(newManCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return cmd
 }
@@ -104,7 +132,11 @@ func newCommand(p process) *cobra.Command {
 // adminAddr is where the configuration that the environment names has the admin endpoints, for commands
 // that are not told.
 func adminAddr() (string, error) {
-	c, err := config.Load(config.Sources{Environ: os.Environ()})
+	file, err := userFile()
+	if err != nil {
+		return "", usageError{err}
+	}
+	c, err := config.Load(config.Sources{Environ: os.Environ(), UserFile: file})
 	if err != nil {
 		return "", usageError{err}
 	}

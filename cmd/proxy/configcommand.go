@@ -35,13 +35,27 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// loadConfig reads what cmd is told.
+// loadConfig reads what cmd is told. args are URLs of routes, or names of those that the configuration
+// has.
 func loadConfig(cmd *cobra.Command, args []string) (*config.Config, error) {
-	c, err := config.Load(config.Sources{Args: args, Flags: cmd.Flags(), Environ: os.Environ()})
+	file, err := userFile()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	c, err := config.Load(config.Sources{Args: args, Flags: cmd.Flags(), Environ: os.Environ(), UserFile: file})
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// loadRoutes is loadConfig for commands that need a route.
+func loadRoutes(cmd *cobra.Command, args []string) (*config.Config, error) {
+	c, err := loadConfig(cmd, args)
+	if err == nil && len(c.Routes) == 0 {
+		err = usageError{errNoRoute}
+	}
+	return c, err
 }
 
 func newCheckCommand() *cobra.Command {
@@ -53,6 +67,8 @@ route up without listening or connecting. It exits with status 2 and says what
 is wrong and where, or prints how many routes there are.`,
 		Example: "  dbvalet config check --config /etc/dbvalet/dbvalet.yaml",
 		Args:    cobra.ArbitraryArgs,
+
+		ValidArgsFunction: completeRoutes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(cmd, args)
 			if err != nil {
@@ -138,6 +154,8 @@ func newShowCommand() *cobra.Command {
 a file that says the same, with the origin of each value behind it. Arguments of
 commands and options of secrets' URLs, which may be secret, are left out.`,
 		Args: cobra.ArbitraryArgs,
+
+		ValidArgsFunction: completeRoutes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(cmd, args)
 			if err != nil {

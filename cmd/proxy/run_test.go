@@ -94,7 +94,7 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{"flag without its value", []string{"--log-level"}, "needs an argument", "--help"},
 		{"unknown level", []string{"--log-level=loud", good}, "--log-level=loud", "--help"},
 		{"unknown format", []string{"--log-format=xml", good}, "--log-format=xml", "--help"},
-		{"no URL", []string{"orders"}, "not a URL", "postgres://"},
+		{"no URL", []string{"orders"}, "there is no route called orders", "postgres://"},
 		{"other protocol", []string{"oracle://db.example.com"}, `unknown protocol "oracle"`, "postgres://"},
 		{"password", []string{"postgres://app:" + secret + "@db.example.com"}, "a password", "auth=file:PATH"},
 		{"unknown option", []string{good + "&host=x"}, `unknown option "host"`, "options are name, listen"},
