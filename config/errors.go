@@ -48,19 +48,24 @@ func (p place) String() string {
 // such a one, and all that there are.
 func didYouMean(name string, known []string, all string) string {
 	advice := all + strings.Join(known, ", ")
+	if best := Nearest(name, known); best != "" {
+		advice = "did you mean " + best + "? " + advice
+	}
+	return advice
+}
+
+// Nearest returns which of the known names was probably meant by somebody who wrote name; empty: none.
+func Nearest(name string, known []string) string {
 	best, least := "", 3 // edits that somebody may have made by mistake
 	for _, k := range known {
 		if len(name) > 2*len(k) {
 			continue
 		}
-		if n := edits(strings.ToLower(strings.ReplaceAll(name, "-", "_")), strings.ToLower(k)); n < least && n*2 < len(k) {
+		if n := edits(strings.ToLower(strings.ReplaceAll(name, "-", "_")), strings.ToLower(strings.ReplaceAll(k, "-", "_"))); n < least && n*2 < len(k) {
 			best, least = k, n
 		}
 	}
-	if best != "" {
-		advice = "did you mean " + best + "? " + advice
-	}
-	return advice
+	return best
 }
 
 // edits is how many characters of a must be changed, added or left out to make b.

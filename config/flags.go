@@ -24,8 +24,24 @@ func AddFlags(fs *pflag.FlagSet, names ...string) {
 		if k.Kind == Bool {
 			flag.NoOptDefVal = "true"
 		}
+		flag.Annotations = map[string][]string{groupAnnotation: {k.Group}, valuesAnnotation: k.Values}
 	}
 }
+
+// What is noted of a flag beside its help.
+const (
+	groupAnnotation  = "dbvalet_group"
+	valuesAnnotation = "dbvalet_values"
+)
+
+// FlagGroup returns the heading under which --help has a flag of AddFlags; empty: it is not one of them.
+func FlagGroup(f *pflag.Flag) string { return strings.Join(f.Annotations[groupAnnotation], "") }
+
+// FlagGroups returns the headings, in their order.
+func FlagGroups() []string { return []string{groupServing, groupSeeing, groupLimits, groupEnd} }
+
+// FlagValues returns all values that a flag of AddFlags may have; nil: there is no such list.
+func FlagValues(f *pflag.Flag) []string { return f.Annotations[valuesAnnotation] }
 
 // zero is the default of a flag in a form that pflag can read.
 func zero(k Key) string {

@@ -143,5 +143,4 @@ func isGone(err error) bool {
 // flags gives cmd those that all have.
 func (a *asker) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.flag, "admin", "", "`ADDR` of the admin endpoints, as dbvalet was given it (default: DBVALET_ADMIN, or the configuration)")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 }

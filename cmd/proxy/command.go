@@ -14,58 +14,16 @@ import (
 // version is set by the linker; see Makefile.
 var version = "development"
 
-const longHelp = `dbvalet serves databases on this machine without a password. Each ROUTE is one
-database, where it listens for clients, and how it logs in there:
-
-  postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE
-  mysql://USER@HOST:PORT/DATABASE?OPTION=VALUE&OPTION=VALUE    (or mariadb://)
-
-USER, HOST, PORT and DATABASE may be left to the secret that auth= names. For an
-Amazon RDS or Aurora endpoint dbvalet mints IAM tokens with the AWS credentials
-at hand. Every connection to a database is encrypted, and the database's
-identity verified.
-
-The options that most routes need (quote the URL: the shell knows & and ?):
-  listen=127.0.0.1:5432   where clients connect; also localhost:PORT, [::1]:PORT, or
-                          the absolute path of a directory for a unix socket.
-                          Default: 127.0.0.1 and the database's port
-  auth=SOURCE             where the credential comes from:
-    aws-iam aws-dsql gcp-iam gcp-connector azure-entra
-                          tokens; those of AWS are inferred from the endpoint
-    awssecretsmanager://NAME  awsparamstore://NAME
-    gcpsecretmanager://projects/P/secrets/S  hashivault://PATH
-                          a secret store
-    env:NAME file:PATH exec:COMMAND
-                          a variable, a file, what a command prints
-  dial=HOST:PORT          the address to connect to, where it isn't the endpoint
-                          that is signed and verified (tunnel, bastion)
-  tls=verify-full         or verify-ca, require, zero-config; with ca=FILE for
-                          certificates to trust
-  allow=self              which processes of this machine may connect: self (the own
-                          user, and root), pod, any, users, uids, group:NAME
-  name=NAME               in the log; default: the first label of the host
-
-There are many more: docs/configuration.md describes them all, and "dbvalet
-config schema" prints them. In the YAML file that --config names, each is a key of
-a route. Flags are keys there too, and variables such as DBVALET_LOG_LEVEL;
-DBVALET_ROUTES has routes. "dbvalet config check" says what is wrong.
-
-With --admin=ADDR there is HTTP for whoever looks after dbvalet, without a
-password and only on this machine: /status, /readyz, /metrics, /reload,
-/quitquitquit and more. "dbvalet wait", "health" and "shutdown" ask there.`
+const longHelp = `dbvalet serves databases on this machine without a password. For each connection
+of a client it logs in to the real database over TLS, with a fresh IAM token or a
+password from where it is kept. A ROUTE is the URL of a database, or the name of a
+route in the configuration; without any, all of these are served.`
 
 const examples = `  dbvalet postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders
-  dbvalet 'postgres://app@db.example.com/orders?listen=/run/db&auth=file:/run/secrets/pw'
-  dbvalet 'postgres://?auth=awssecretsmanager://prod/orders?region=us-east-1%26wait=1m'
-  dbvalet 'postgres://app@orders.abc123.us-east-1.rds.amazonaws.com/orders?dial=127.0.0.1:15432&listen=localhost:5432'
-  dbvalet 'mysql://app@orders.abc123.us-east-1.rds.amazonaws.com:3306/orders?listen=127.0.0.1:3306'`
-
-// The groups of commands in --help.
-const (
-	groupLaptop  = "laptop"
-	groupConfig  = "config"
-	groupRunning = "running"
-)
+  dbvalet 'mysql://app@shop.example.com/shop?auth=file:/run/secrets/pw&listen=127.0.0.1:3307'
+  dbvalet psql orders
+  dbvalet exec orders -- ./manage.py migrate
+  dbvalet check orders`
 
 // newCommand returns the command line.
 func newCommand(p process) *cobra.Command {
@@ -88,7 +46,7 @@ func newCommand(p process) *cobra.Command {
 			o.load = func() (*config.Config, error) { return loadConfig(cmd, args) }
 			c, err := o.load()
 			if err != nil {
-				return err
+				return meant(cmd, args, err)
 			}
 			d, err := newDisplay(cmd.ErrOrStderr(), c.LogLevel, c.LogFormat)
 			if err != nil {
@@ -105,11 +63,8 @@ func newCommand(p process) *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags())
-	cmd.AddGroup(
-		&cobra.Group{ID: groupLaptop, Title: "Commands for people:"},
-		&cobra.Group{ID: groupConfig, Title: "Commands about the configuration:"},
-		&cobra.Group{ID: groupRunning, Title: "Commands that ask a running dbvalet:"},
-	)
+	cmd.AddGroup(commandGroups()...)
+	cmd.SetCompletionCommandGroupID(groupConfig)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
@@ -124,8 +79,10 @@ func newCommand(p process) *cobra.Command {
 		newHealthCommand(adminAddr),
 		newShutdownCommand(adminAddr),
 	)
-	cmd.AddCommand(newManCommand())
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.AddCommand(append(newTopics(), newManCommand())...)
+	cmd.SetUsageFunc(usage)
+	cmd.SetFlagErrorFunc(flagError)
+	completeFlags(cmd)
 	return cmd
 }
 

@@ -30,7 +30,7 @@ func newConfigCommand() *cobra.Command {
 // noArgs is cobra.NoArgs with the right exit status.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
+		return meant(cmd, args, usageError{err})
 	}
 	return nil
 }

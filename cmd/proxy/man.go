@@ -31,6 +31,11 @@ func writePages(root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the directory of manual pages: %w", err)
 	}
+	for _, topic := range root.Commands() {
+		if topic.IsAdditionalHelpTopicCommand() {
+			root.Long += "\n\n" + topic.Short + ".\n\n" + topic.Long
+		}
+	}
 	describe(root)
 	header := &doc.GenManHeader{Section: "1", Source: "dbvalet " + version, Manual: "dbvalet"}
 	if err := doc.GenManTree(root, header, dir); err != nil {

@@ -20,7 +20,7 @@ func TestEveryCommandHasAManualPage(t *testing.T) {
 	pages := 0
 	var look func(cmd *cobra.Command)
 	look = func(cmd *cobra.Command) {
-		if cmd.Hidden {
+		if cmd.Hidden || cmd.IsAdditionalHelpTopicCommand() {
 			return
 		}
 		data, err := os.ReadFile(filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1"))

@@ -52,7 +52,7 @@ func ownFlags(cmd *cobra.Command) string {
 func commandsBelow(cmd *cobra.Command) (commands []*cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		switch {
-		case sub.Name() == "help", sub.Hidden:
+		case sub.Name() == "help", sub.Hidden, sub.IsAdditionalHelpTopicCommand():
 		case sub.HasSubCommands():
 			commands = append(commands, commandsBelow(sub)...)
 		default:

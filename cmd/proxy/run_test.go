@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // patience is how long a test waits for what must happen.
@@ -65,6 +67,9 @@ func (s *screen) await(t *testing.T, text string) string {
 // runs runs the program with args, which must come to an end.
 func runs(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
+	if os.Getenv("XDG_CONFIG_HOME") == "" {
+		t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // whoever runs the tests may have a configuration
+	}
 	out, errOut := newScreen(), newScreen()
 	ended := make(chan int, 1)
 	go func() { ended <- run(args, out, errOut, process{}) }()
@@ -91,6 +96,8 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 	}{
 		{"nothing", nil, "no route is given", "--help"},
 		{"unknown flag", []string{"--listen=x", good}, "unknown flag: --listen", "--help"},
+		{"flag with a mistake", []string{"--admn=x", good}, "unknown flag: --admn", "did you mean --admin?"},
+		{"command with a mistake", []string{"heath"}, "there is no route called heath", `did you mean "dbvalet health"?`},
 		{"flag without its value", []string{"--log-level"}, "needs an argument", "--help"},
 		{"unknown level", []string{"--log-level=loud", good}, "--log-level=loud", "--help"},
 		{"unknown format", []string{"--log-format=xml", good}, "--log-format=xml", "--help"},
@@ -159,13 +166,57 @@ func TestHelpAndVersionGoToStdout(t *testing.T) {
 	if status != exitOK || stderr != "" {
 		t.Errorf("--help: got status %d and %q on stderr", status, stderr)
 	}
-	for _, text := range []string{"listen=127.0.0.1:5432", "aws-iam", "hashivault://", "tls=verify-full", "--log-level", "--admin", "/quitquitquit", "dbvalet postgres://", "docs/configuration.md"} {
+	for _, text := range []string{"--log-level", "--admin", "dbvalet postgres://", "\nCommands that ask a running dbvalet:\n  health", "\nHow it ends:\n", "  routes "} {
 		if !strings.Contains(stdout, text) {
-			t.Errorf("--help does not mention %q", text)
+			t.Errorf("--help does not mention %q:\n%s", text, stdout)
+		}
+	}
+	_, stdout, _ = runs(t, "help", "routes")
+	for _, text := range []string{"listen=127.0.0.1:5432", "aws-iam", "hashivault://", "tls=verify-full", "docs/configuration.md"} {
+		if !strings.Contains(stdout, text) {
+			t.Errorf("help routes does not mention %q:\n%s", text, stdout)
 		}
 	}
 	if status, stdout, _ := runs(t, "--version"); status != exitOK || !strings.Contains(stdout, version) {
 		t.Errorf("--version: got status %d and %q", status, stdout)
+	}
+}
+
+func TestMistakeInACommandBelowIsGuessed(t *testing.T) {
+	status, _, stderr := runs(t, "config", "chek")
+	if status != exitUsage || !strings.Contains(stderr, `did you mean "dbvalet config check"?`) {
+		t.Errorf("got %d, %s", status, stderr)
+	}
+}
+
+// TestShellsCompleteNamesOfRoutes asks as the scripts of "dbvalet completion" do.
+func TestShellsCompleteNamesOfRoutes(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", home)
+	file := filepath.Join(home, "dbvalet", "dbvalet.yaml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "routes:\n  - {name: orders, upstream: 'postgres://app@db.example.com/orders', auth: 'env:PW'}\n" +
+		"  - {name: shop, upstream: 'mysql://app@shop.example.com/shop', auth: 'env:PW'}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ args, want string }{
+		{"", "orders\tpostgres://app@db.example.com/orders\nshop\tmysql://app@shop.example.com/shop\n:4\n"},
+		{"orders ", "shop\tmysql://app@shop.example.com/shop\n:4\n"},
+		{"--log-format ", "auto\ntext\njson\n:4\n"},
+	} {
+		_, stdout, _ := runs(t, append([]string{cobra.ShellCompRequestCmd}, strings.Split(row.args, " ")...)...)
+		if got := stdout[max(0, strings.Index(stdout, row.want[:4])):]; got != row.want {
+			t.Errorf("%q: got %q, want %q", row.args, stdout, row.want)
+		}
+	}
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := runs(t, "config", "check", "orders"); status != exitUsage || !strings.Contains(stderr, "others may write to it") {
+		t.Errorf("a file of everybody: got %d, %s", status, stderr)
 	}
 }
 
