@@ -15,6 +15,7 @@
 //	    mariadb11/
 //	    mariadb10/
 //	    python/ php/ java/   roots with drivers only
+//	    openssh/             a bastion, and what belongs to it
 //	    npm-<hash>/          drivers for Node.js, which is the machine's
 //	    bin/rdsverify        the program that checks tokens
 //

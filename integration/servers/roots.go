@@ -41,6 +41,7 @@ func recipes() []recipe {
 		pythonRecipe(),
 		phpRecipe(),
 		javaRecipe(),
+		sshRecipe(),
 	}
 }
 
