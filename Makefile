@@ -49,21 +49,21 @@ unit: compiler node ## unit tests with the race detector
 	cd deploy && go test ./...
 
 .PHONY: integration
-integration: compiler node network ## the built program between real clients and real servers
+integration: compiler node network terminal browser ## the built program between real clients and real servers
 	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./integration
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target for FUZZTIME, two at a time
 	@for package in $$(go list ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "fuzz $$package $$target"; \
-			$(call fuzz,$$target,$$package) || $(call fuzz,$$target,$$package) || $(call fuzz,$$target,$$package) || exit 1; \
-		done; \
-	done
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do echo "$$package $$target"; done; \
+	done | xargs -P 2 -L 1 sh -c '$(fuzz)' fuzz
 
-# fuzz is one run of a target. It is tried twice more if it fails, for go test at times takes the end of
-# FUZZTIME for a failure ("context deadline exceeded"). An input that fails is kept, and fails again.
-fuzz = go test -run '^$$' -fuzz "^$(1)$$" -fuzztime $(FUZZTIME) $(2)
+# fuzz is one target's run. It is tried twice more if it fails, for go test at times takes the end of
+# FUZZTIME for a failure ("context deadline exceeded"). An input that fails is kept, and fails again. With
+# status 255, xargs starts no more.
+fuzz = for try in 1 2 3; do \
+	out=$$(go test -run "^$$" -fuzz "^$$2$$" -fuzztime $(FUZZTIME) -parallel 1 $$1 2>&1) && echo "fuzz $$2: $$(echo "$$out" | tail -n 1)" && exit; \
+	echo "fuzz $$1 $$2: $$out"; done; exit 255
 
 .PHONY: bench
 bench: build ## dbvalet beside a direct connection, as ratios
@@ -92,6 +92,16 @@ node:
 .PHONY: network
 network:
 	@$(call need,ip,iproute2)
+
+# The terminal of the tests of what people type.
+.PHONY: terminal
+terminal:
+	@$(call need,tmux,tmux)
+
+# The browser that looks at the status page.
+.PHONY: browser
+browser:
+	@$(call need,chromium,chromium)
 
 # need is a program and the Debian packages that have it, for a machine where it is missing.
 define need
