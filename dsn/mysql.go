@@ -1,0 +1,158 @@
+package dsn
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// mysql is for the clients of MySQL and MariaDB alike. Both take "localhost" for a socket, and MariaDB's
+// from 11.4 on is content without TLS over TCP as long as it is given no password. For more there is no
+// option that both know.
+func (t Target) mysql(at place) []string {
+	command := []string{"mysql", "-h", at.host, "-P", at.port}
+	if at.path != "" {
+		command = []string{"mysql", "-S", at.path}
+	}
+	if t.User != "" {
+		command = append(command, "-u", t.User)
+	}
+	if t.Database != "" {
+		command = append(command, "-D", t.Database) // which may begin with a dash
+	}
+	return command
+}
+
+// mysqlURL is what most that read a URL take. There is no agreement about unix sockets: socket= is what
+// Ruby, Rust and Prisma know.
+func (t Target) mysqlURL(at place) (string, error) {
+	var q query
+	q.add("socket", at.path)
+	if t.encrypts(at) {
+		q.add("ssl-mode", "REQUIRED")
+	}
+	return t.mysqlLike("mysql://", q, at), nil
+}
+
+func (t Target) mysqlLike(scheme string, q query, at place) string {
+	return scheme + t.userinfo() + at.authority() + "/" + escape(t.Database) + q.String()
+}
+
+// mysqlGo is for go-sql-driver. It decodes nothing but the name of the database, and looks for the last @
+// before the last slash, and then for the first colon.
+func (t Target) mysqlGo(at place) (string, error) {
+	if strings.Contains(t.User, ":") {
+		return "", &unsaid{errors.New("go-sql-driver reads no DSN of a user with a colon in its name"), "fill in its Config instead"}
+	}
+	if strings.Contains(at.path, "@") {
+		return "", &unsaid{errors.New("go-sql-driver reads no DSN of a socket with @ in its path"), "fill in its Config instead, or choose another listen="}
+	}
+	login := t.User
+	if !t.Password.Empty() {
+		login += ":" + t.Password.Reveal()
+	}
+	if login != "" {
+		login += "@"
+	}
+	address := "tcp(" + at.authority() + ")"
+	if at.path != "" {
+		address = "unix(" + at.path + ")"
+	} else if strings.Contains(at.host, "%") {
+		address = "tcp([" + at.host + "]:" + at.port + ")"
+	}
+	var q query
+	if t.encrypts(at) {
+		q.add("tls", "skip-verify")
+	}
+	return login + address + "/" + escape(t.Database) + q.String(), nil
+}
+
+// mysqlNode is for mysql2, which reads values of the query as JSON, as far as they are that.
+func (t Target) mysqlNode(at place) (string, error) {
+	var q query
+	q.add("socketPath", at.path)
+	if t.encrypts(at) {
+		q.add("ssl", `{"rejectUnauthorized":false}`)
+	}
+	return t.mysqlLike("mysql://", q, at), nil
+}
+
+// mysqlJDBC is for MySQL's Connector/J.
+func (t Target) mysqlJDBC(at place) (string, error) { return t.jdbc("jdbc:mysql://", at) }
+
+// mariadbJDBC is for MariaDB's connector, which knows the same values of sslMode.
+func (t Target) mariadbJDBC(at place) (string, error) { return t.jdbc("jdbc:mariadb://", at) }
+
+func (t Target) jdbc(scheme string, at place) (string, error) {
+	if err := noSockets("JDBC", at); err != nil {
+		return "", err
+	}
+	var q query
+	q.add("user", t.User)
+	q.add("password", t.Password.Reveal())
+	if t.encrypts(at) {
+		q.add("sslMode", "REQUIRED")
+	} else {
+		q.add("sslMode", "DISABLED")
+	}
+	return scheme + at.authority() + "/" + escape(t.Database) + q.String(), nil
+}
+
+// pymysql is a line of Python, as PyMySQL reads no URL.
+func (t Target) pymysql(at place) (string, error) {
+	var args []string
+	set := func(name, value string) {
+		if value != "" {
+			text, _ := json.Marshal(value) // a string is one in Python too
+			args = append(args, name+"="+string(text))
+		}
+	}
+	if at.path != "" {
+		set("unix_socket", at.path)
+	} else {
+		set("host", at.host)
+		args = append(args, "port="+at.port)
+	}
+	set("user", t.User)
+	set("password", t.Password.Reveal())
+	set("database", t.Database)
+	if t.encrypts(at) {
+		args = append(args, `ssl={"check_hostname": False}`)
+	}
+	return "pymysql.connect(" + strings.Join(args, ", ") + ")", nil
+}
+
+// mysqlSQLAlchemy is for SQLAlchemy with PyMySQL. About the database see postgresSQLAlchemy.
+func (t Target) mysqlSQLAlchemy(at place) (string, error) {
+	var q query
+	path := t.Database
+	if escape(path) != path {
+		path = ""
+		q.add("database", t.Database)
+	}
+	q.add("unix_socket", at.path)
+	if t.encrypts(at) {
+		q.add("ssl_check_hostname", "false")
+	}
+	return "mysql+pymysql://" + t.userinfo() + at.authority() + "/" + path + q.String(), nil
+}
+
+// mysqlAtlas is for Atlas, which decodes the URL and makes a DSN for go-sql-driver of it.
+func (t Target) mysqlAtlas(at place) (string, error) {
+	if strings.ContainsAny(t.Database, "/?%") {
+		return "", &unsaid{errors.New("Atlas reads no URL of a database with /, ? or % in its name"), "leave the database out, and name the schema with --schema"}
+	}
+	if _, err := t.mysqlGo(at); err != nil {
+		return "", err
+	}
+	var q query
+	if at.path != "" {
+		q.add("database", t.Database)
+		return fmt.Sprintf("mysql+unix://%s%s%s", t.userinfo(), escapeBut(at.path, "/"), q), nil
+	}
+	if t.encrypts(at) {
+		q.add("tls", "skip-verify")
+	}
+	return t.mysqlLike("mysql://", q, at), nil
+}
