@@ -81,7 +81,7 @@ func TestWhatToCopyForEachTool(t *testing.T) {
 		{onTCP, "go", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "jdbc", "jdbc:postgresql://127.0.0.1:5433/orders?user=app&sslmode=disable"},
 		{onTCP, "node", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
-		{onTCP, "python", "postgresql://app@127.0.0.1:5433/orders?sslmode=disable"},
+		{onTCP, "python", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "sqlalchemy", "postgresql+psycopg://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "atlas", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "env", "export PGHOST=127.0.0.1\nexport PGPORT=5433\nexport PGUSER=app\nexport PGDATABASE=orders\nexport PGSSLMODE=disable\n" +

@@ -26,18 +26,9 @@ func (t Target) sslmode(at place) string {
 	return "disable"
 }
 
-// postgresURL is for pgx, lib/pq and libpq alike, and whatever else reads a DATABASE_URL. lib/pq insists
+// postgresURL is for pgx, lib/pq, libpq and so psycopg alike, and whatever else reads a DATABASE_URL. lib/pq insists
 // on TLS unless it is told not to, and takes a host for what it is, even where the query has a socket.
 func (t Target) postgresURL(at place) (string, error) {
-	return t.postgresLike("postgres://", t.sslmode(at), at), nil
-}
-
-// libpqURL is for psycopg, and others that hand it to libpq.
-func (t Target) libpqURL(at place) (string, error) {
-	return t.postgresLike("postgresql://", t.sslmode(at), at), nil
-}
-
-func (t Target) postgresLike(scheme, sslmode string, at place) string {
 	var q query
 	path := escape(t.Database)
 	if strings.HasPrefix(t.Database, "/") { // of which pgx takes all away
@@ -50,8 +41,8 @@ func (t Target) postgresLike(scheme, sslmode string, at place) string {
 		q.add("host", at.dir)
 		q.add("port", at.port)
 	}
-	q.add("sslmode", sslmode)
-	return scheme + t.userinfo() + authority + "/" + path + q.String()
+	q.add("sslmode", t.sslmode(at))
+	return "postgres://" + t.userinfo() + authority + "/" + path + q.String(), nil
 }
 
 // postgresNode is for node-postgres, which leaves what encodeURI does not encode as it is in the name of

@@ -37,7 +37,7 @@ func forms(scheme string) []form {
 	case "postgres":
 		return []form{
 			{"psql", Target.shellCommand}, {"url", Target.postgresURL}, {"go", Target.postgresURL}, {"jdbc", Target.postgresJDBC},
-			{"node", Target.postgresNode}, {"python", Target.libpqURL}, {"sqlalchemy", Target.postgresSQLAlchemy},
+			{"node", Target.postgresNode}, {"python", Target.postgresURL}, {"sqlalchemy", Target.postgresSQLAlchemy},
 			{"atlas", Target.postgresURL}, {"env", Target.exports},
 		}
 	case "mysql":

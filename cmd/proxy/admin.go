@@ -12,6 +12,7 @@ import (
 
 	"dbvalet/admin"
 	"dbvalet/config"
+	"dbvalet/dsn"
 	"dbvalet/peer"
 	"dbvalet/proxy"
 )
@@ -225,7 +226,7 @@ func (d display) adminReady(ln net.Listener) {
 	}
 	command := "curl http://" + ln.Addr().String() + "/"
 	if ln.Addr().Network() == "unix" {
-		command = "curl --unix-socket " + shellQuote(ln.Addr().String()) + " http://localhost/"
+		command = "curl --unix-socket " + dsn.Quote(ln.Addr().String()) + " http://localhost/"
 	}
 	fmt.Fprintf(d.people, "admin ready: %s\n  %s\n", ln.Addr(), command)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 
 	"dbvalet/config"
 	"dbvalet/proxy"
@@ -79,8 +78,6 @@ type protocol struct {
 	system     string   // its name in OpenTelemetry
 	alpn       []string // what TLS toward the database offers
 	socketName string   // that clients look for in a directory of sockets
-	// command is one to copy that connects to addr.
-	command func(r *config.Route, addr net.Addr) []string
 	// proves says that the database can be made to prove itself in the login, for tls=zero-config.
 	proves bool
 }
@@ -90,13 +87,13 @@ func newProtocol(r *config.Route, password *localPassword) (protocol, error) {
 	switch r.Scheme {
 	case "postgres":
 		engine, err := newPostgres(r, password)
-		return protocol{engine, "postgresql", postgres.ALPN(), ".s.PGSQL." + r.Port, psqlCommand, false}, err
+		return protocol{engine, "postgresql", postgres.ALPN(), ".s.PGSQL." + r.Port, false}, err
 	case "mysql":
 		engine, err := newMySQL(r, password)
 		if err != nil {
 			return protocol{}, err
 		}
-		return protocol{engine, "mysql", nil, "mysql.sock", mysqlCommand, mysql.CanProve(engine.RequireAuth)}, nil
+		return protocol{engine, "mysql", nil, "mysql.sock", mysql.CanProve(engine.RequireAuth)}, nil
 	}
 	return protocol{}, fmt.Errorf("unknown protocol %q", r.Scheme)
 }

@@ -29,7 +29,7 @@ func newDisplay(out io.Writer, level, format string) (display, error) {
 	})
 	d.close = func() { _ = queue.Close() }
 	if asText {
-		d.people = queue
+		d.people, d.colour = queue, coloursOn(terminal)
 		d.log = slog.New(slog.NewTextHandler(inColour(queue, terminal), options))
 	} else {
 		d.log = slog.New(slog.NewJSONHandler(queue, options))
@@ -62,10 +62,14 @@ func isTerminal(out io.Writer) bool {
 // inColour returns out, or what colours the lines of a text log on it: on a terminal only, and not where
 // NO_COLOR is set to anything (https://no-color.org).
 func inColour(out io.Writer, terminal bool) io.Writer {
-	if !terminal || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !coloursOn(terminal) {
 		return out
 	}
 	return coloured{out}
+}
+
+func coloursOn(terminal bool) bool {
+	return terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // coloured marks the level of each line. slog writes a line in one piece and has quoted whatever could

@@ -190,10 +190,8 @@ func (f *fleet) launch(ctx context.Context, p *plan) {
 	for _, s := range p.fresh {
 		s.unwatch = f.sights.observe(s)
 		go s.serve(ctx, func(err error) { f.lose(ctx, s, err) })
-		for _, ln := range s.listeners {
-			f.display.ready(s, ln)
-		}
 	}
+	f.display.allReady(p.fresh)
 	for at, ports := range oldPorts {
 		if _, ok := p.ports[at]; !ok {
 			closePorts(ports)

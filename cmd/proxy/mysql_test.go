@@ -43,8 +43,8 @@ func TestMySQLRoutes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := clientCommand(s, row.addr); got != row.want {
-				t.Errorf("got %q, want %q", got, row.want)
+			if got, err := s.target(row.addr).For("mysql"); err != nil || got != row.want {
+				t.Errorf("got %q, %v, want %q", got, err, row.want)
 			}
 			if r.Port != "3306" || s.protocol.socketName != "mysql.sock" {
 				t.Errorf("port %s, socket %s", r.Port, s.protocol.socketName)

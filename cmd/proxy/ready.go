@@ -6,10 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"strings"
 
-	"dbvalet/config"
+	"dbvalet/dsn"
+	"dbvalet/proxy"
 )
 
 // A display is where the program says what happens: a log, and on a terminal a few lines for people.
@@ -18,23 +18,51 @@ type display struct {
 	level *slog.LevelVar // of the log; nil: it does not change
 	// people is where the lines for people go; nil where a program reads the log.
 	people io.Writer
+	colour bool   // of the lines for people
 	close  func() // writes what is left; nil where nothing waits
 }
 
-// ready says that clients can connect to ln, and how.
-func (d display) ready(s *service, ln net.Listener) {
-	auth, try := sourceName(s.route.Auth), clientCommand(s, ln.Addr())
+// ready says that clients can connect to s, and how. Where there is little to say, all that can be copied
+// stands below.
+func (d display) ready(s *service, brief bool) {
+	auth := sourceName(s.route.Auth)
 	addr, endpoint := s.where()
-	if d.people == nil {
-		d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr,
-			"endpoint", endpoint, "security", s.security, "auth", auth, "allow", s.allows(), "try", try)
-		return
+	told := map[string]bool{} // the networks for which there are lines to copy
+	for _, ln := range s.listeners {
+		if d.people == nil {
+			try, url := d.copied(s, ln)
+			d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr,
+				"endpoint", endpoint, "security", s.security, "auth", auth, "allow", s.allows(), "try", try, "url", url)
+			continue
+		}
+		to := endpoint
+		if addr != to {
+			to += " by way of " + addr
+		}
+		text := fmt.Sprintf("ready: %s on %s -> %s (%s, %s), open to %s\n", s.route.Name, ln.Addr(), to, s.security, auth, s.allows())
+		if network := ln.Addr().Network(); !told[network] { // the other half of localhost says nothing new
+			told[network] = true
+			text += d.lines(s.target(ln.Addr()), brief)
+		}
+		fmt.Fprint(d.people, text)
 	}
-	to := endpoint
-	if addr != to {
-		to += " by way of " + addr
+}
+
+// copied are a command and a URL, as far as there are any.
+func (d display) copied(s *service, ln net.Listener) (try, url string) {
+	target := s.target(ln.Addr())
+	try, err := target.For(dsn.Tools(target.Scheme)[0])
+	if err != nil {
+		d.log.Warn("clients will not find the socket", "route", s.route.Name, "err", err, "hint", proxy.Hint(err))
+		return "", ""
 	}
-	fmt.Fprintf(d.people, "ready: %s on %s -> %s (%s, %s), open to %s\n  %s\n", s.route.Name, ln.Addr(), to, s.security, auth, s.allows(), try)
+	url, _ = target.For("url")
+	return try, url
+}
+
+// target is s as a client at addr sees it.
+func (s *service) target(addr net.Addr) dsn.Target {
+	return dsn.Target{Scheme: s.route.Scheme, Addr: addr, User: s.route.User, Database: s.route.Database, TLS: s.server.Door.TLSRequired}
 }
 
 // allows says who may come in, and what they have to show.
@@ -82,60 +110,4 @@ func sourceName(auth string) string {
 		return auth[:end]
 	}
 	return auth
-}
-
-// clientCommand is a command to copy that connects to addr.
-func clientCommand(s *service, addr net.Addr) string {
-	command := s.protocol.command(s.route, addr)
-	for i, word := range command {
-		command[i] = shellQuote(word)
-	}
-	return strings.Join(command, " ")
-}
-
-func psqlCommand(r *config.Route, addr net.Addr) []string {
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil { // a unix socket
-		var name string
-		host, name = filepath.Split(addr.String())
-		host, port = filepath.Clean(host), strings.TrimPrefix(name, ".s.PGSQL.")
-	}
-	command := []string{"psql", "-h", host, "-p", port}
-	if r.User != "" {
-		command = append(command, "-U", r.User)
-	}
-	if r.Database != "" {
-		command = append(command, "-d", r.Database)
-	}
-	return command
-}
-
-// mysqlCommand is for the clients of MySQL and MariaDB alike. Both take "localhost" for a socket, and
-// MariaDB's from 11.4 on is content without TLS over TCP as long as it is given no password. For more
-// there is no option that both know.
-func mysqlCommand(r *config.Route, addr net.Addr) []string {
-	command := []string{"mysql"}
-	if host, port, err := net.SplitHostPort(addr.String()); err == nil {
-		command = append(command, "-h", host, "-P", port)
-	} else {
-		command = append(command, "-S", addr.String())
-	}
-	if r.User != "" {
-		command = append(command, "-u", r.User)
-	}
-	if r.Database != "" {
-		command = append(command, "-D", r.Database) // which may begin with a dash
-	}
-	return command
-}
-
-// shellQuote quotes word for a POSIX shell, where it needs that.
-func shellQuote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
