@@ -22,6 +22,7 @@
 //
 // There is no other way tried, such as reading /proc/net/tcp, which takes long where there are many
 // sockets, or going through all of them. Where the kernel can't be asked, nobody is known.
+// HolderOf does read it: it finds out who has a port, for an error message.
 //
 // # What the answer does not say
 //

@@ -142,12 +142,16 @@ func holds(dir, socket string) bool {
 	})
 }
 
-// programOf returns the name of the program that runs in the process of dir, or "". Everybody may
-// read comm, a name of at most 15 bytes.
+// programOf returns the name of the program that runs in the process of dir, or "".
 func programOf(dir string) string {
 	if exe, err := os.Readlink(dir + "/exe"); err == nil {
 		return printable(strings.TrimSuffix(filepath.Base(exe), " (deleted)"))
 	}
+	return commOf(dir)
+}
+
+// commOf returns a name of at most 15 bytes, which everybody may read.
+func commOf(dir string) string {
 	comm, _ := os.ReadFile(dir + "/comm")
 	return printable(strings.TrimSuffix(string(comm), "\n"))
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long a test waits for what must happen.
@@ -54,6 +56,21 @@ func play(role string, args []string) error {
 					return nil
 				}
 			}
+		}
+	case "hidden": // listens, and says where
+		var ln net.Listener
+		if err = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err == nil {
+			ln, err = net.Listen("tcp", "127.0.0.1:0")
+		}
+		if err == nil {
+			defer ln.Close()
+			fmt.Println(ln.Addr())
+		}
+	case "asker": // ADDR: who is there
+		var addr *net.TCPAddr
+		if addr, err = net.ResolveTCPAddr("tcp", args[0]); err == nil {
+			h, _ := HolderOf(addr)
+			fmt.Println(h)
 		}
 	case "server": // NETWORK ADDR POLICY...
 		err = serve(args[0], args[1], args[2:])

@@ -145,7 +145,7 @@ func listenTCP(addr string) (net.Listener, error) {
 	advice := "check address and port in listen="
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = "something listens there already, perhaps a database; choose another port in listen="
+		return nil, inUse(addr, dialCause(err))
 	case errors.Is(err, syscall.EACCES):
 		advice = "ports below 1024 need a privilege; choose a higher one in listen="
 	}

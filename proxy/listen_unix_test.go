@@ -103,7 +103,7 @@ func TestSocketPathInUseIsLeftAlone(t *testing.T) {
 		name, reason string
 		occupy       func(t *testing.T, path string)
 	}{
-		{"live socket", "somebody listens", func(t *testing.T, path string) {
+		{"live socket", "in use by this process itself", func(t *testing.T, path string) {
 			live, err := net.Listen("unix", path)
 			if err != nil {
 				t.Fatal(err)

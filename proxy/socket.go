@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"dbvalet/peer"
 )
 
 // listenUnix listens on a socket that only the own user can connect to, or whom o says.
@@ -46,7 +48,11 @@ func listenUnix(path string, o ListenOptions) (net.Listener, error) {
 		return fail(err, "check socket_owner= and socket_group=")
 	}
 	if err := removeStale(path); err != nil {
-		return fail(err, "another dbvalet, or a database, serves there; stop it, or choose another directory in listen=")
+		advice := "stop it, or choose another directory in listen="
+		if e, ok := errors.AsType[*heldError](err); ok && e.holder.IsLike(program) {
+			advice = `"dbvalet status" shows what that one serves; ` + advice
+		}
+		return fail(err, advice)
 	}
 	ln, err := listenPrivately(path)
 	if err != nil {
@@ -105,6 +111,8 @@ func id(name string, find func(string) (string, error)) (int, error) {
 // maxSocketPath is the longest path of a socket, in bytes: sun_path of Linux less its final zero.
 const maxSocketPath = 107
 
+var errTaken = errors.New("the socket is in use")
+
 // removeStale removes a socket that nobody listens on any more, such as one left by a program that
 // was killed.
 func removeStale(path string) error {
@@ -120,8 +128,11 @@ func removeStale(path string) error {
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
-		conn.Close()
-		return errors.New("somebody listens there already")
+		defer conn.Close()
+		if h, ok := peer.HolderAt(conn); ok {
+			return &heldError{errTaken, h}
+		}
+		return errTaken
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err
