@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // semicolons is an Engine for a protocol in which an answer ends with ";", and with "," in a transaction.
@@ -282,6 +284,25 @@ func TestDismissChooses(t *testing.T) {
 	dismissed(t, done)
 	say(t, other, "hello")
 	hear(t, otherDatabase, "hello")
+}
+
+func TestSessionIsFoundByItsID(t *testing.T) {
+	s := newScene(t, nil)
+	s.open(t)
+	for _, state := range s.Sessions() {
+		session := s.Session(state.ID)
+		if session == nil || session.Upstream.Credential.ID != state.Credential || state.Credential == "" {
+			t.Errorf("got %+v for %+v", session, state)
+		}
+	}
+	if a, b := s.Session(s.Sessions()[0].ID), s.Session(s.Sessions()[1].ID); a == b {
+		t.Error("two sessions are found by both of their IDs")
+	}
+	for _, id := range []string{"", "x", uuid.NewString()} {
+		if s.Session(id) != nil {
+			t.Errorf("there is a session %q", id)
+		}
+	}
 }
 
 func TestSessionThatBeginsDuringADismissIsToldToo(t *testing.T) {

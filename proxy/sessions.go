@@ -22,6 +22,7 @@ type SessionState struct {
 	User        string // the database user
 	Database    string // as the client named it, or the route
 	Application string // what the client calls itself
+	Credential  string // the ID of the one that was logged in with; it may be empty
 	// FromClient and FromUpstream are bytes.
 	FromClient, FromUpstream int64
 	// Idle says that the database spoke last. As it does while a long answer is under way, this is for
@@ -37,12 +38,23 @@ func (s *Server) Sessions() []SessionState {
 		states = append(states, SessionState{
 			ID: r.ID, Accepted: r.Accepted, Client: r.Client, Peer: r.Peer, PID: r.PID, Program: r.Program, Upstream: r.Upstream,
 			User: t.session.User, Database: t.session.Database, Application: t.session.Application,
+			Credential: t.session.Upstream.Credential.ID,
 			FromClient: t.fromClient.Load(), FromUpstream: t.fromUpstream.Load(),
 			Idle: t.asked() <= t.heard.Load(),
 		})
 	}
 	slices.SortFunc(states, func(a, b SessionState) int { return cmp.Compare(a.ID, b.ID) }) // which begins with the time
 	return states
+}
+
+// Session returns the session of this ID, or nil if it is not open.
+func (s *Server) Session(id string) *Session {
+	for _, t := range s.sessions.all() {
+		if t.record.ID == id {
+			return t.session
+		}
+	}
+	return nil
 }
 
 // sessions are those of a Server that are open.
