@@ -16,6 +16,7 @@
 //	                                    our own, where they are there; in reading requests as well
 //	is not a blind POST           403   of a browser that says nothing of this (see below)
 //	has no body                   413   there is nothing to parse, to limit, or to smuggle in
+//	a browser's POST has a token  403   which the status page got, of this run of the program
 //	the method is the endpoint's  405   GET and HEAD only read; what changes something is a POST
 //
 // A POST with neither Origin nor Sec-Fetch-Site is what curl, wget and http.Post send, and what a
@@ -24,6 +25,10 @@
 // application/x-www-form-urlencoded, as does a form without fields. The User-Agent does: every
 // browser's begins with "Mozilla/", no tool's does unless it poses as one, and no form can change it.
 // So these are refused. A form with fields, or one of text/plain, is refused for its body besides.
+//
+// The token is for what the rest can't tell: whether a page of our own origin is ours, or one that
+// another program left in a browser when it had the port. Tools need none; who shows one has to show
+// the right one.
 //
 // On a unix socket, where no page gets to by itself, Host may be anything ("localhost" is what curl
 // sends, other clients make something up), but for a browser, that somebody has forwarded a port for.
@@ -40,7 +45,12 @@
 // since these name a machine as they like, unless the listener is of this machine after all. The other
 // rules are the same, so that no page gets to it by another's browser.
 //
-// Most answers come from memory. A reload, and /readyz with its logins, may take longer than the rest.
+// The page for people is three files and what /events says. It is the one answer with a policy that lets
+// a browser run something, our own script, which can't turn a text into markup: the names in it are other
+// people's. A stream of events goes on for as long as somebody looks, takes one of the few places that
+// there are for streams, so that probes find room, and ends at once when the program does.
+//
+// Most answers come from memory. A reload, the end of a session, and /readyz with its logins, may take longer than the rest.
 //
 // Nothing secret is shown as long as the caller gives nothing secret to show: the package knows only
 // what is in Server's fields. It does not listen by itself, and makes no requests.

@@ -13,7 +13,7 @@ import (
 type endpoint struct {
 	method string // GET: it reads, and HEAD is served too; POST: it changes something
 	path   string
-	about  string
+	about  string // empty: it is part of the page, and not on the list
 	serve  http.HandlerFunc
 }
 
@@ -27,7 +27,13 @@ var _ http.Handler = endpoints(nil)
 func (s *Server) endpoints() endpoints {
 	all := s.probes(s.Probes, true)
 	if s.Status != nil {
-		all = append(all, endpoint{http.MethodGet, "/status", "what is served, as JSON", s.serveStatus})
+		all = append(all,
+			endpoint{http.MethodGet, "/status", "what is served, as JSON", s.serveStatus},
+			endpoint{http.MethodGet, "/events", "the same as it changes, as server-sent events", s.serveEvents})
+		all = append(all, pageFiles()...)
+	}
+	if s.CloseSession != nil {
+		all = append(all, endpoint{http.MethodPost, "/sessions/close", "end the session ?id=ID", s.serveClose})
 	}
 	if s.Reload != nil {
 		all = append(all, endpoint{http.MethodPost, "/reload", "read the configuration again", s.serveReload})
@@ -35,12 +41,22 @@ func (s *Server) endpoints() endpoints {
 	if s.Quit != nil {
 		all = append(all, endpoint{http.MethodPost, "/quitquitquit", "end the program, as SIGTERM does", s.serveQuit})
 	}
-	return all
+	list := all
+	return append(all, endpoint{http.MethodGet, "/", "this list; in a browser, the status page", func(w http.ResponseWriter, r *http.Request) {
+		if s.Status != nil && wantsHTML(r) {
+			s.servePage(w, r)
+			return
+		}
+		list.serveList(w, r)
+	}})
 }
 
 // publicEndpoints returns those that anybody may ask who can connect: they change nothing, cost
 // nothing, and tell nothing but names and numbers.
-func (s *Server) publicEndpoints() endpoints { return s.probes(s.Probes.brief(), false) }
+func (s *Server) publicEndpoints() endpoints {
+	all := s.probes(s.Probes.brief(), false)
+	return append(all, endpoint{http.MethodGet, "/", "this list", all.serveList})
+}
 
 // probes are the endpoints that machines ask.
 func (s *Server) probes(p Probes, mayLogIn bool) (all endpoints) {
@@ -64,7 +80,7 @@ func (s *Server) probes(p Probes, mayLogIn bool) (all endpoints) {
 }
 
 func (all endpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for _, e := range append(all[:len(all):len(all)], endpoint{http.MethodGet, "/", "this list", all.serveList}) {
+	for _, e := range all {
 		if e.path != r.URL.Path {
 			continue
 		}
@@ -100,7 +116,10 @@ func (all endpoints) serveList(w http.ResponseWriter, _ *http.Request) {
 func (all endpoints) list() string {
 	var lines strings.Builder
 	for _, e := range all {
-		fmt.Fprintf(&lines, "  %-4s %-14s %s\n", e.method, e.path, e.about)
+		if e.about == "" || e.path == "/" {
+			continue
+		}
+		fmt.Fprintf(&lines, "  %-4s %-15s %s\n", e.method, e.path, e.about)
 	}
 	return strings.TrimSuffix(lines.String(), "\n")
 }

@@ -35,8 +35,8 @@ func FuzzHost(f *testing.F) {
 	})
 }
 
-// Whatever is sent, the program ends, or reads its configuration, only by a POST to the one path, from no
-// other origin. To the public listener nothing does it.
+// Whatever is sent, the program ends, reads its configuration, or closes a session, only by a POST to the
+// one path, from no other origin, and from a browser only with the token. To the public listener nothing does it.
 func FuzzRequest(f *testing.F) {
 	for _, row := range tcpRows {
 		if len(row.raw) < 1000 {
@@ -47,6 +47,9 @@ func FuzzRequest(f *testing.F) {
 		f.Add([]byte(row.raw), true)
 	}
 	f.Add([]byte(head("POST /reload HTTP/1.1", "Host: localhost")), false)
+	f.Add([]byte(head("POST /sessions/close?id=1 HTTP/1.1", "Host: localhost", "Sec-Fetch-Site: same-origin", "X-Dbvalet-Token: THETOKEN")), false)
+	f.Add([]byte(head("GET / HTTP/1.1", "Host: localhost", "Accept: text/html")), false)
+	f.Add([]byte(head("GET /events HTTP/1.1", "Host: localhost")), false)
 	f.Add([]byte(head("GET /readyz?upstream=1&format=json HTTP/1.1", "Host: localhost")), false)
 	f.Fuzz(func(t *testing.T, raw []byte, unix bool) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(raw))))
@@ -56,7 +59,8 @@ func FuzzRequest(f *testing.F) {
 		asked := ""
 		s := &Server{
 			Status: func() any { return nil }, Quit: func() { asked = "/quitquitquit" },
-			Reload: func(context.Context) Outcome { asked = "/reload"; return Outcome{} },
+			Reload:       func(context.Context) Outcome { asked = "/reload"; return Outcome{} },
+			CloseSession: func(context.Context, string) error { asked = "/sessions/close"; return nil },
 			Probes: Probes{Ready: func(_ context.Context, upstream bool) Report {
 				if upstream {
 					asked = "/readyz"
@@ -70,7 +74,13 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%s is done for everybody: %q", asked, raw)
 		}
 		w := httptest.NewRecorder()
-		(&guard{unix: unix, next: s.endpoints(), log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
+		const token = "THETOKEN"
+		if r.URL.Path == "/events" {
+			ended, end := context.WithCancel(context.Background())
+			end()
+			r = r.WithContext(withEnd(ended))
+		}
+		(&guard{unix: unix, token: token, next: s.endpoints(), log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
 		if w.Code >= 300 && w.Code < 400 || w.Header().Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("got %d with %v", w.Code, w.Header())
 		}
@@ -79,6 +89,9 @@ func FuzzRequest(f *testing.F) {
 		}
 		if r.Method != http.MethodPost || r.URL.Path != asked || w.Code != http.StatusOK || http.NewCrossOriginProtection().Check(r) != nil {
 			t.Errorf("%s is done by %q", asked, raw)
+		}
+		if isBrowser(r) && r.Header.Get(tokenHeader) != token {
+			t.Errorf("%s is done for a browser without the token: %q", asked, raw)
 		}
 		if !unix && !isLocal(r.Host) {
 			t.Errorf("%s is done by a request for %q", asked, r.Host)

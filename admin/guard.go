@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 type guard struct {
 	unix    bool // the listener is a unix socket
 	anyHost bool // the listener is for other machines too, which know it by names of their own
+	token   string
 	next    http.Handler
 	log     *slog.Logger
 }
@@ -47,6 +49,7 @@ var (
 	errOrigin    = errors.New("the request comes from another page (Origin): no page may use this port; use curl")
 	errReferer   = errors.New("the request comes from another page (Referer): no page may use this port; type the address, or use curl")
 	errBlind     = errors.New("a browser that does not say which page it acts for may only read: use curl, or a User-Agent that does not begin with Mozilla/")
+	errToken     = errors.New("a browser has to show the token that the status page got, and this is not the one: load the page again, or use curl")
 	errBody      = errors.New("no request here has a body: send none")
 )
 
@@ -68,7 +71,19 @@ func (g *guard) judge(r *http.Request) (status int, err error) {
 	if r.ContentLength != 0 { // -1 if it is chunked
 		return http.StatusRequestEntityTooLarge, errBody
 	}
+	if r.Method == http.MethodPost && !g.mayPost(r) {
+		return http.StatusForbidden, errToken
+	}
 	return 0, nil
+}
+
+// mayPost reports whether r has the token of the page, or is of no browser and says nothing of a token.
+func (g *guard) mayPost(r *http.Request) bool {
+	tokens := r.Header.Values(tokenHeader)
+	if len(tokens) == 0 {
+		return !isBrowser(r)
+	}
+	return len(tokens) == 1 && g.token != "" && subtle.ConstantTimeCompare([]byte(tokens[0]), []byte(g.token)) == 1
 }
 
 // otherPage returns an error if r comes, or may come, from a page that is not our own. It refuses what

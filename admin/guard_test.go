@@ -12,11 +12,13 @@ import (
 func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
 
 const (
-	getStatus = "GET /status HTTP/1.1"
-	postQuit  = "POST /quitquitquit HTTP/1.1"
-	ours      = "Host: ADDR"
-	firefox   = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0"
-	form      = "Content-Type: application/x-www-form-urlencoded"
+	getStatus  = "GET /status HTTP/1.1"
+	postQuit   = "POST /quitquitquit HTTP/1.1"
+	postReload = "POST /reload HTTP/1.1"
+	token      = "X-Dbvalet-Token: TOKEN"
+	ours       = "Host: ADDR"
+	firefox    = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:60.0) Gecko/20100101 Firefox/60.0"
+	form       = "Content-Type: application/x-www-form-urlencoded"
 )
 
 // A caseRow is a request and what becomes of it.
@@ -50,8 +52,31 @@ var tcpRows = []caseRow{
 	{"quit by curl -X POST", "it sends neither body nor type", head(postQuit, ours, "User-Agent: curl/8.14.1"), 200, quits},
 	{"quit by curl -d ''", "it calls the empty body a form", head(postQuit, ours, "User-Agent: curl/8.14.1", form, "Content-Length: 0"), 200, quits},
 	{"quit by wget of BusyBox", "it has no other way", head(postQuit, "Host: localhost:PORT", "User-Agent: Wget", form, "Content-Length: 0"), 200, quits},
-	{"quit by page of our own", "a button on a status page", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", "Origin: http://ADDR", "Content-Length: 0"), 200, quits},
-	{"quit by page of our own, no Sec-Fetch-Site", "a browser from before 2023", head(postQuit, ours, firefox, "Origin: http://ADDR", "Content-Length: 0"), 200, quits},
+	{"quit by page of our own", "a button on a status page", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", "Origin: http://ADDR", token, "Content-Length: 0"), 200, quits},
+	{"quit by page of our own, no Sec-Fetch-Site", "a browser from before 2023", head(postQuit, ours, firefox, "Origin: http://ADDR", token, "Content-Length: 0"), 200, quits},
+	{"quit by curl with the token", "whoever has it may show it", head(postQuit, ours, token), 200, quits},
+	{"reload by page of our own", "the other button", head(postReload, ours, firefox, "Sec-Fetch-Site: same-origin", "Origin: http://ADDR", token, "Content-Length: 0"), 200, "reloaded"},
+	{"reload by curl", "as before there was a page", head(postReload, ours, "User-Agent: curl/8.14.1"), 200, "reloaded"},
+	{"close by page of our own", "a button", head("POST /sessions/close?id=0 HTTP/1.1", ours, firefox, "Sec-Fetch-Site: same-origin", "Origin: http://ADDR", token, "Content-Length: 0"), 200, "closed"},
+	{"close by curl", "as it reloads", head("POST /sessions/close?id=0 HTTP/1.1", ours), 200, "closed"},
+	{"events by page of our own", "what it lives by", head("HEAD /events HTTP/1.1", ours, firefox, "Sec-Fetch-Site: same-origin", "Accept: text/event-stream"), 200, ""},
+
+	// Pages of our own that did not get the token, as they are of another program on the same port.
+	{"page without the token", "it comes from our origin, and we did not serve it", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", "Origin: http://ADDR", "Content-Length: 0"), 403, "token"},
+	{"typed address that posts", "no person does", head(postQuit, ours, firefox, "Sec-Fetch-Site: none"), 403, "token"},
+	{"Origin alone without the token", "a browser says it", head(postQuit, ours, "Origin: http://ADDR"), 403, "token"},
+	{"wrong token", "that of the run before", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", "X-Dbvalet-Token: AAAAAAAAAAAAAAAAAAAAAAAAAA"), 403, "token"},
+	{"wrong token of curl", "whoever shows one means it", head(postQuit, ours, "X-Dbvalet-Token: x"), 403, "token"},
+	{"empty token", "it is not the one", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", "X-Dbvalet-Token:"), 403, "token"},
+	{"two tokens", "one reader takes the first, another the last", head(postQuit, ours, firefox, "Sec-Fetch-Site: same-origin", token, "X-Dbvalet-Token: x"), 403, "token"},
+	{"token for another page", "it helps nobody from elsewhere", head(postQuit, ours, firefox, "Sec-Fetch-Site: cross-site", token), 403, "Sec-Fetch-Site"},
+	{"token in the URL", "it belongs into a header", head("POST /quitquitquit?X-Dbvalet-Token=TOKEN HTTP/1.1", ours, firefox, "Sec-Fetch-Site: same-origin"), 403, "token"},
+	{"reload without the token", "the same", head(postReload, ours, firefox, "Sec-Fetch-Site: same-origin", "Content-Length: 0"), 403, "token"},
+	{"close without the token", "the same", head("POST /sessions/close?id=0 HTTP/1.1", ours, firefox, "Sec-Fetch-Site: same-origin"), 403, "token"},
+	{"close by GET", "an image", head("GET /sessions/close?id=0 HTTP/1.1", ours), 405, "POST"},
+	{"events in another page", "they say what the status says", head("GET /events HTTP/1.1", ours, firefox, "Sec-Fetch-Site: same-site", "Accept: text/event-stream"), 403, "Sec-Fetch-Site"},
+	{"page in a frame of another", "nobody may borrow its buttons", head("GET / HTTP/1.1", ours, firefox, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: iframe", "Accept: text/html"), 403, "Sec-Fetch-Site"},
+	{"page by a rebound name", "it would get the token", head("GET / HTTP/1.1", "Host: evil.example:PORT", firefox, "Sec-Fetch-Site: none", "Accept: text/html"), 421, "Host"},
 
 	// Names that lead here but are not ours.
 	{"rebound name", "the page at evil.example has its name resolve to 127.0.0.1", head(getStatus, "Host: evil.example:PORT"), 421, "Host"},
@@ -174,7 +199,7 @@ func TestOnlyRequestsOfThisMachineAreServed(t *testing.T) {
 				}
 				s := serves(t, listen(t))
 				_, port, _ := net.SplitHostPort(s.addr.String())
-				a := s.sends(t, strings.NewReplacer("ADDR", s.addr.String(), "PORT", port).Replace(row.raw))
+				a := s.sends(t, strings.NewReplacer("ADDR", s.addr.String(), "PORT", port, "TOKEN", s.secrets.get().token).Replace(row.raw))
 				if a.StatusCode != row.status || !strings.Contains(a.body, row.text) {
 					t.Errorf("got %s and %q, want %d and %q in it: %s", a.Status, a.body, row.status, row.text, row.why)
 				}

@@ -46,9 +46,11 @@ func servesBy(t *testing.T, serve func(*Server, context.Context, net.Listener) e
 	t.Helper()
 	s := &subject{addr: ln.Addr()}
 	s.Server = &Server{
-		Status: func() any { return shown{"1.2.3", []string{"orders"}} },
-		Quit:   func() { s.quit.Add(1) },
-		Log:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Status:       func() any { return shown{"1.2.3", []string{"orders"}} },
+		Quit:         func() { s.quit.Add(1) },
+		Reload:       func(context.Context) Outcome { return Outcome{} },
+		CloseSession: func(context.Context, string) error { return nil },
+		Log:          slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
 		f(s.Server)

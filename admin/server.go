@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,10 @@ type Server struct {
 	// Reload reads the configuration again, all of it or nothing. It may be called concurrently. Nil:
 	// there is no such endpoint.
 	Reload func(context.Context) Outcome
+	// CloseSession ends the session with this ID, which Status shows, as gently as sessions are ended,
+	// and returns when it has ended or the context has; ErrNoSession if there is none. It may be called
+	// concurrently. Nil: there is no such endpoint.
+	CloseSession func(ctx context.Context, id string) error
 	// Quit asks the program to end, and returns at once. It is called at most once. Nil: there is no
 	// such endpoint.
 	Quit func()
@@ -35,7 +40,12 @@ type Server struct {
 	// Log is told at debug about what is refused and about what goes wrong; nil: nobody is told.
 	Log *slog.Logger
 
-	quit sync.Once
+	quit    sync.Once
+	secrets secrets
+	streams atomic.Int32 // that are open
+	latest  snapshot
+	beat    time.Duration // of the streams; 0: a second
+	calm    time.Duration // after which a stream says that nothing is new; 0: 15 seconds
 }
 
 // DefaultTimeout is long for a request of a few lines from the same machine.
@@ -54,7 +64,7 @@ const (
 //
 // Nothing but this machine may be able to connect to ln: that is the caller's part.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	rules := &guard{unix: ln.Addr().Network() == "unix", next: s.endpoints()}
+	rules := &guard{unix: ln.Addr().Network() == "unix", token: s.secrets.get().token, next: s.endpoints()}
 	return s.serve(ctx, ln, rules, s.Admit, maxConns)
 }
 
@@ -84,6 +94,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, rules *guard, admit
 		WriteTimeout:      timeout,
 		IdleTimeout:       timeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return withEnd(ctx) },
 		ConnContext:       remember,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		// Else net/http answers "OPTIONS *" by itself, before the guard.
