@@ -15,6 +15,7 @@ import (
 	"dbvalet/dsn"
 	"dbvalet/peer"
 	"dbvalet/proxy"
+	"dbvalet/recent"
 )
 
 // adminSocket is the name of the admin endpoints' socket in a directory.
@@ -110,6 +111,8 @@ func (v *valet) newAdmin() *admin.Server {
 		Metrics: v.sights.handler(),
 		Reload:  v.askToReload,
 		Quit:    v.askToQuit,
+
+		CloseSession: v.fleet.closeSession,
 		Admit: func(conn net.Conn) error {
 			_, err := (peer.Policy{}).Check(conn) // self
 			if err != nil {
@@ -133,13 +136,19 @@ type status struct {
 type routeStatus struct {
 	Name     string   `json:"name"`
 	State    string   `json:"state"`           // served or failed
+	Scheme   string   `json:"scheme"`          // postgres or mysql
 	Error    string   `json:"error,omitempty"` // why it failed
 	Hint     string   `json:"hint,omitempty"`
 	Listen   []string `json:"listen"`
 	Upstream string   `json:"upstream"` // what is dialled
 	Auth     string   `json:"auth"`
-	Security string   `json:"security"` // how the database is verified
-	Allow    string   `json:"allow"`    // who may come in
+	Security string   `json:"security"`           // how the database is verified
+	Allow    string   `json:"allow"`              // who may come in
+	User     string   `json:"user,omitempty"`     // the route's; empty: the client's own, or the secret's
+	Database string   `json:"database,omitempty"` // the route's; empty: the client's own
+	// Connect has what to copy for each listener.
+	Connect     []connectStatus    `json:"connect,omitempty"`
+	Credentials []credentialStatus `json:"credentials,omitempty"` // at hand
 
 	// Since the start.
 	Accepted     int64 `json:"accepted"`
@@ -151,6 +160,9 @@ type routeStatus struct {
 	Panics       int64 `json:"panics"`
 
 	Clients []clientStatus `json:"clients,omitempty"` // whose sessions are open, the oldest first
+
+	Connects []recent.Span    `json:"connects,omitempty"` // of the last quarter of an hour, the oldest first
+	Errors   []recent.Failure `json:"errors,omitempty"`   // the last ones that differ, the latest first
 }
 
 // A clientStatus is a session that is open.
@@ -165,7 +177,8 @@ type clientStatus struct {
 	User         string    `json:"user"`
 	Database     string    `json:"database"`
 	Application  string    `json:"application"`
-	FromClient   int64     `json:"from_client"` // bytes
+	Credential   string    `json:"credential,omitempty"` // the ID of the one that was logged in with
+	FromClient   int64     `json:"from_client"`          // bytes
 	FromUpstream int64     `json:"from_upstream"`
 	Idle         bool      `json:"idle"` // the database spoke last
 }
@@ -182,6 +195,7 @@ func (s *service) status() routeStatus {
 	if s.failure != nil {
 		return routeStatus{
 			Name: s.route.Name, State: "failed", Error: s.failure.Error(), Hint: proxy.Hint(s.failure),
+			Scheme: s.route.Scheme, User: s.route.User, Database: s.route.Database,
 			Listen: s.route.Listen, Auth: sourceName(s.route.Auth),
 		}
 	}
@@ -195,6 +209,9 @@ func (s *service) status() routeStatus {
 		Auth:     sourceName(s.route.Auth),
 		Security: s.security,
 		Allow:    s.allows(),
+		Scheme:   s.route.Scheme,
+		User:     s.route.User,
+		Database: s.route.Database,
 
 		Accepted:     counts.Accepted.Load(),
 		RefusedPeers: counts.RefusedPeers.Load(),
@@ -206,12 +223,16 @@ func (s *service) status() routeStatus {
 	}
 	for _, ln := range s.listeners {
 		route.Listen = append(route.Listen, ln.Addr().String())
+		route.Connect = append(route.Connect, s.connectStatus(ln.Addr()))
 	}
+	route.Credentials = s.credentialStatus()
+	route.Connects, route.Errors = s.recent.Spans(time.Now()), s.recent.Failures()
 	for _, session := range s.server.Sessions() {
 		route.Clients = append(route.Clients, clientStatus{
 			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: session.Peer.String(),
 			PID: session.PID, Program: session.Program, Upstream: session.Upstream,
-			User: session.User, Database: session.Database, Application: session.Application,
+			User: proxy.Printable(session.User), Database: proxy.Printable(session.Database), Application: proxy.Printable(session.Application),
+			Credential: session.Credential,
 			FromClient: session.FromClient, FromUpstream: session.FromUpstream, Idle: session.Idle,
 		})
 	}
@@ -224,7 +245,7 @@ func (d display) adminReady(ln net.Listener) {
 		d.log.Info("admin ready", "listener", ln.Addr().String())
 		return
 	}
-	command := "curl http://" + ln.Addr().String() + "/"
+	command := "curl http://" + ln.Addr().String() + "/  # or open it in a browser"
 	if ln.Addr().Network() == "unix" {
 		command = "curl --unix-socket " + dsn.Quote(ln.Addr().String()) + " http://localhost/"
 	}

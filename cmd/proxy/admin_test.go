@@ -77,14 +77,38 @@ func TestStatusShowsRoutesWithoutSecrets(t *testing.T) {
 	if at := listenerOf(t, log, "db"); got.Routes[0].Listen[0] != at {
 		t.Errorf("got %s, want %s", got.Routes[0].Listen[0], at)
 	}
-	got.Routes[0].Listen, got.Routes[1].Listen = nil, nil
+	for i := range got.Routes {
+		r := &got.Routes[i]
+		for j, c := range r.Connect {
+			if want := (connectStatus{r.Listen[j], commandTo(t, r.Scheme, r.Listen[j]), r.Scheme + "://app@" + r.Listen[j] + "/orders"}); c.Listen != want.Listen || c.Command != want.Command || !strings.HasPrefix(c.URL, want.URL) {
+				t.Errorf("%s: got %+v to copy, want %+v", r.Name, c, want)
+			}
+		}
+		if len(r.Connect) != len(r.Listen) {
+			t.Errorf("%s: got %+v to copy, want a line for each listener", r.Name, r.Connect)
+		}
+		r.Listen, r.Connect = nil, nil
+	}
 	want := status{Version: version, State: "ready", Routes: []routeStatus{
-		{Name: "db", State: "served", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
-		{Name: "two", State: "served", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
+		{Name: "db", State: "served", Scheme: "postgres", User: "app", Database: "orders", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
+		{Name: "two", State: "served", Scheme: "mysql", User: "app", Database: "orders", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
+}
+
+// commandTo is the command of the database's own client.
+func commandTo(t *testing.T, scheme, addr string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scheme == "mysql" {
+		return "mysql -h " + host + " -P " + port + " -u app -D orders"
+	}
+	return "psql -h " + host + " -p " + port + " -U app -d orders"
 }
 
 func TestProgramEndsByAdminEndpoint(t *testing.T) {
@@ -169,8 +193,8 @@ func TestPeopleAreToldHowToReachAdmin(t *testing.T) {
 		addr net.Addr
 		want string
 	}{
-		{v4, "admin ready: 127.0.0.1:5433\n  curl http://127.0.0.1:5433/\n"},
-		{v6, "admin ready: [::1]:5433\n  curl http://[::1]:5433/\n"},
+		{v4, "admin ready: 127.0.0.1:5433\n  curl http://127.0.0.1:5433/  # or open it in a browser\n"},
+		{v6, "admin ready: [::1]:5433\n  curl http://[::1]:5433/  # or open it in a browser\n"},
 		{&net.UnixAddr{Name: "/run/my db/a.sock", Net: "unix"}, "admin ready: /run/my db/a.sock\n  curl --unix-socket '/run/my db/a.sock' http://localhost/\n"},
 	} {
 		var people bytes.Buffer

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"dbvalet/admin"
 	"dbvalet/config"
 	"dbvalet/proxy"
 )
@@ -277,10 +278,10 @@ func (f *fleet) reportHealth() {
 	f.health.serves(served, broken)
 }
 
-// forget drops the metrics of a route that there is no more.
+// forget drops what was seen of a route that there is no more.
 func (f *fleet) forget(name string) {
 	if !slices.ContainsFunc(f.served(), func(s *service) bool { return s.route.Name == name }) {
-		f.sights.metrics.Forget(name)
+		f.sights.forget(name)
 	}
 }
 
@@ -350,13 +351,30 @@ func (f *fleet) wait(over chan<- struct{}) {
 	close(over)
 }
 
+// living are the services in force, and those with sessions that live on.
+func (f *fleet) living() []*service {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Concat(f.services, f.leaving)
+}
+
+// closeSession ends one session, and returns when it is over or ctx is.
+func (f *fleet) closeSession(ctx context.Context, id string) error {
+	for _, s := range f.living() {
+		if s.failure != nil {
+			continue
+		}
+		if found, err := s.closeSession(ctx, id); found {
+			return err
+		}
+	}
+	return admin.ErrNoSession
+}
+
 // dismiss tells all sessions that this is the end, and returns when they are over.
 func (f *fleet) dismiss(ctx context.Context) {
-	f.mu.Lock()
-	services := slices.Concat(f.services, f.leaving)
-	f.mu.Unlock()
 	var all sync.WaitGroup
-	for _, s := range services {
+	for _, s := range f.living() {
 		if s.failure == nil {
 			all.Go(func() { s.dismiss(ctx) })
 		}

@@ -11,6 +11,7 @@ import (
 
 	"dbvalet/config"
 	"dbvalet/proxy"
+	"dbvalet/recent"
 )
 
 // A service is a route with what serves it, or why it is not served.
@@ -28,6 +29,7 @@ type service struct {
 	// failure is why the route is not served; nil: it is.
 	failure error
 	unwatch func() // ends its metrics
+	recent  *recent.Route
 	// ended is closed when the last session is over and nothing is left of the service.
 	ended chan struct{}
 }
@@ -67,6 +69,7 @@ func (s *service) serve(ctx context.Context, lost func(error)) {
 func (s *service) warm(ctx context.Context) {
 	if c := s.server.Upstream.Credentials; mints(s.route) && s.route.User != "" && !c.Once {
 		if _, err := c.Credential(ctx, s.route.User); err != nil && ctx.Err() == nil {
+			s.recent.Fail(time.Now(), proxy.StageCredential, err)
 			s.server.Log.Warn("no credential yet", append([]any{"err", err}, hintAttr(err)...)...)
 		}
 	}
@@ -93,6 +96,16 @@ const dismissTime = 5 * time.Second
 // dismiss tells the sessions that this is the end, and returns when they are over or ctx is.
 func (s *service) dismiss(ctx context.Context) {
 	_ = s.server.Dismiss(ctx, nil, &proxy.Farewell{Text: "dbvalet is stopping, or serves this route no longer", Advice: "connect again"}, dismissTime)
+}
+
+// closeSession ends one session, if it is open, and returns when it is over or ctx is.
+func (s *service) closeSession(ctx context.Context, id string) (found bool, err error) {
+	session := s.server.Session(id)
+	if session == nil {
+		return false, nil
+	}
+	why := &proxy.Farewell{Text: "somebody who looks after dbvalet has closed this session", Advice: "connect again"}
+	return true, s.server.Dismiss(ctx, func(other *proxy.Session) bool { return other == session }, why, dismissTime)
 }
 
 // leave ends the sessions with servers whose address is gone. It does not wait for them.

@@ -9,13 +9,15 @@ import (
 	"dbvalet/config"
 	"dbvalet/metrics"
 	"dbvalet/proxy"
+	"dbvalet/recent"
 	"dbvalet/traces"
 )
 
-// sights are what can be seen of the program from outside: metrics, and where they are asked for the
-// audit and traces.
+// sights are what can be seen of the program from outside: metrics, what happened lately, and where they
+// are asked for the audit and traces.
 type sights struct {
 	metrics *metrics.Metrics
+	recent  recent.Routes
 	audit   *audit.Audit   // nil: there is none
 	traces  *traces.Traces // nil: there are none
 }
@@ -59,7 +61,8 @@ func (s *sights) reopen() {
 // observe has service seen from now on, until done is called.
 func (s *sights) observe(service *service) (done func()) {
 	name := service.route.Name
-	observers := proxy.Observers{s.metrics.For(name)}
+	service.recent = s.recent.For(name)
+	observers := proxy.Observers{s.metrics.For(name), service.recent}
 	if s.traces != nil {
 		observers = append(observers, s.traces.For(name, service.protocol.system))
 	}
@@ -70,6 +73,12 @@ func (s *sights) observe(service *service) (done func()) {
 	done = s.metrics.Watch(name, service.server)
 	s.metrics.SetUp(name, true)
 	return done
+}
+
+// forget drops what is known of a route.
+func (s *sights) forget(name string) {
+	s.metrics.Forget(name)
+	s.recent.Forget(name)
 }
 
 // handler serves the metrics.
