@@ -60,3 +60,14 @@ func (m Methods) String() string {
 	}
 	return strings.Join(m.allowed, ", ")
 }
+
+// A MethodError is a database that asks for the credential in a way that the route does not allow: what
+// it has for the user is something else than what the route logs in with.
+type MethodError struct {
+	Method  string // as the engine names it
+	Allowed Methods
+}
+
+func (e *MethodError) Error() string {
+	return fmt.Sprintf("the database asks for authentication method %q, and the route allows %s", e.Method, e.Allowed)
+}

@@ -1,6 +1,7 @@
 package dbtls
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 )
@@ -11,6 +12,7 @@ type Error struct {
 	hint  string
 	again bool
 	err   error
+	cert  *x509.Certificate
 }
 
 // Error returns the text without the hint.
@@ -26,6 +28,10 @@ func (e *Error) Hint() string { return e.hint }
 // not be verified, it has no TLS in common with this program, or a setting is wrong. Trouble on the
 // network is not final.
 func (e *Error) Final() bool { return !e.again }
+
+// Certificate returns the one that the server showed and that was not accepted; nil: it was not about that.
+// Nobody vouches for what it says.
+func (e *Error) Certificate() *x509.Certificate { return e.cert }
 
 // newError returns an error that is final.
 func newError(format string, args ...any) *Error {

@@ -124,7 +124,9 @@ func (c *Client) failure(err error, text string) *Error {
 
 // certFailure is failure with what cert says about itself.
 func (c *Client) certFailure(err error, cert *x509.Certificate, text string) *Error {
-	return c.failure(err, text+" ("+describe(cert)+")")
+	e := c.failure(err, text+" ("+describe(cert)+")")
+	e.cert = cert
+	return e
 }
 
 const (

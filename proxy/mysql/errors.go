@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,6 +90,9 @@ func decodeDatabaseError(payload []byte, answered bool) *databaseError {
 func (e *databaseError) Error() string {
 	return proxy.Printable(fmt.Sprintf("the database says: ERROR %d (%s): %s", e.number, e.sqlstate, e.message))
 }
+
+// Code is the number.
+func (e *databaseError) Code() string { return strconv.Itoa(int(e.number)) }
 
 // Hint is for the log, where nobody knows more.
 func (e *databaseError) Hint() string {

@@ -46,19 +46,38 @@ type login struct {
 // logIn replies to g on conn, in the client's words r but with cred. It returns the payload of the
 // database's OK packet, after the database has proved itself if it owes that.
 func (e *Engine) logIn(conn net.Conn, g *greeting, r *response, cred tokens.Credential, owed *proof) ([]byte, error) {
-	l := &login{conn: conn, reader: conn, cred: cred, methods: e.RequireAuth, seq: firstReply(g), proof: owed}
+	return e.newLogin(conn, g, cred, owed).run(g, r)
+}
+
+func (e *Engine) newLogin(conn net.Conn, g *greeting, cred tokens.Credential, owed *proof) *login {
+	return &login{conn: conn, reader: conn, cred: cred, methods: e.RequireAuth, seq: firstReply(g), proof: owed}
+}
+
+// run is the conversation as far as it is logIn's.
+func (l *login) run(g *greeting, r *response) ([]byte, error) {
 	answer, err := l.first(g)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.send(r.forServer(g.capabilities, cred.User, l.plugin, answer)); err != nil {
+	if err := l.send(r.forServer(g.capabilities, l.cred.User, l.plugin, answer)); err != nil {
 		return nil, err
 	}
 	ok, err := l.converse()
 	if err == nil {
-		err = owed.verify(ok)
+		err = l.proof.verify(ok)
 	}
 	return ok, err
+}
+
+// used is the method by which the credential was shown; empty: it was not.
+func (l *login) used() string {
+	switch {
+	case !l.answered:
+		return ""
+	case l.plugin == mysql.AUTH_CLEAR_PASSWORD:
+		return MethodPassword
+	}
+	return l.plugin
 }
 
 // firstReply is the number of the packet that replies to g: there is an SSLRequest before it, but in a

@@ -180,7 +180,7 @@ func check(m proxy.Methods, method string) error {
 	return proxy.LoginError(
 		fmt.Sprintf("if this is meant to be, allow it with require_auth=%s; an IAM token needs a user that the database knows as one "+
 			"(RDS: IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS')", proxy.Printable(method)),
-		"the database asks for authentication method %q, and the route allows %s", proxy.Printable(method), m)
+		"%w", &proxy.MethodError{Method: proxy.Printable(method), Allowed: m})
 }
 
 func shortScramble(plugin string, data []byte) error {

@@ -54,6 +54,9 @@ func (e *databaseError) Error() string {
 	return proxy.Printable(fmt.Sprintf("the database says: %s: %s (SQLSTATE %s)", e.response.Severity, e.response.Message, e.response.Code))
 }
 
+// Code is the SQLSTATE.
+func (e *databaseError) Code() string { return e.response.Code }
+
 // Hint is for the log, where nobody knows more.
 func (e *databaseError) Hint() string {
 	if !e.Is(proxy.ErrRejected) {

@@ -29,5 +29,5 @@ func check(m proxy.Methods, method string) error {
 	}
 	return proxy.LoginError(
 		fmt.Sprintf("if this is meant to be, allow it with require_auth=%s; an IAM token needs a user that the database knows as one (RDS: GRANT rds_iam TO the user)", method),
-		"the database asks for authentication method %q, and the route allows %s", method, m)
+		"%w", &proxy.MethodError{Method: method, Allowed: m})
 }

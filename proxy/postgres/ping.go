@@ -27,7 +27,7 @@ func (e *Engine) Ping(ctx context.Context, up *proxy.Upstream) error {
 	}
 	conn, err := up.Connect(ctx, e.User, func(ctx context.Context, bare net.Conn, to proxy.Endpoint, cred tokens.Credential) (net.Conn, error) {
 		cred.User = cmp.Or(cred.User, e.User)
-		start, err := pingStartup(cred.User, cmp.Or(e.Database, to.Database, pingDatabase))
+		start, err := pingStartup(cred.User, cmp.Or(e.Database, to.Database, pingDatabase), "dbvalet health")
 		if err != nil {
 			return nil, err
 		}
@@ -56,10 +56,10 @@ func (e *Engine) Ping(ctx context.Context, up *proxy.Upstream) error {
 }
 
 // pingStartup is the StartupMessage of a client that only looks whether it gets in.
-func pingStartup(user, database string) (*startupMessage, error) {
+func pingStartup(user, database, application string) (*startupMessage, error) {
 	packet, err := (&pgproto3.StartupMessage{
 		ProtocolVersion: pgproto3.ProtocolVersion30,
-		Parameters:      map[string]string{"user": user, "database": database, "application_name": "dbvalet health"},
+		Parameters:      map[string]string{"user": user, "database": database, "application_name": application},
 	}).Encode(nil)
 	if err != nil {
 		return nil, err
