@@ -14,6 +14,7 @@ import (
 type claims struct {
 	Issuer            string `json:"iss"`
 	IdentityProvider  string `json:"idp"` // other than iss for guests
+	TenantID          string `json:"tid"`
 	ObjectID          string `json:"oid"`
 	UPN               string `json:"upn"`
 	UniqueName        string `json:"unique_name"`

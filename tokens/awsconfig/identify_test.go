@@ -1,0 +1,88 @@
+package awsconfig
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"dbvalet/integration/awsfake"
+	"dbvalet/tokens"
+)
+
+// asError returns err as a *tokens.Error, nil if there is none.
+func asError(t *testing.T, err error) *tokens.Error {
+	t.Helper()
+	e, ok := err.(*tokens.Error)
+	if err != nil && !ok {
+		t.Fatalf("got a %T", err)
+	}
+	return e
+}
+
+func TestIdentifySaysWhoWeAreAndWhatTimeItIsAtAWS(t *testing.T) {
+	a := newAccount(t).env()
+	sts, _ := a.cloud()
+	c := a.config(bothRoles)
+	who, err := c.Identify(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who.Principal != "arn:aws:sts::222222222222:assumed-role/db/orders@laptop" || who.Account != "222222222222" ||
+		who.Region != "eu-west-1" || who.From != "the environment variables" || who.Unsaid != nil {
+		t.Errorf("got %+v", who)
+	}
+	if skew := who.Clock.Sub(who.ClockAt).Abs(); who.Clock.IsZero() || skew > 10*time.Second {
+		t.Errorf("AWS's clock is %v where ours is %v", who.Clock, who.ClockAt)
+	}
+	if got := c.Identity(t.Context()); got != who.Principal || sts.Count("GetCallerIdentity") != 1 {
+		t.Errorf("got %s, asked %d times: want that it is remembered", got, sts.Count("GetCallerIdentity"))
+	}
+}
+
+func TestIdentifyTellsWhatAWSDoesNotTakeFromWhatItDoesNotAnswer(t *testing.T) {
+	refuse := func(code string) *awsfake.Refusal {
+		return &awsfake.Refusal{Status: http.StatusForbidden, Code: code, Message: "no"}
+	}
+	for _, row := range []struct {
+		name   string
+		fail   *awsfake.Refusal
+		final  bool // it is an error
+		advice string
+	}{
+		{"expired", refuse("ExpiredToken"), true, "renew AWS_SESSION_TOKEN"},
+		{"unknown key", refuse("InvalidClientTokenId"), true, "it was deleted"},
+		{"signature", refuse("SignatureDoesNotMatch"), true, "this machine's clock is wrong: it says 20"},
+		{"may not ask", awsfake.Denied, false, "aws sts get-caller-identity"},
+		{"down", awsfake.Down, false, "check the network"},
+		{"cut", awsfake.Cut, false, "check the network"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := newAccount(t).env()
+			sts, _ := a.cloud()
+			sts.Fail(row.fail)
+			who, err := a.config(Options{}).Identify(t.Context(), "test")
+			if (err != nil) != row.final || (who.Unsaid != nil) == row.final || who.Principal != "" {
+				t.Fatalf("got %+v, %v, want an error: %v", who, err, row.final)
+			}
+			if !row.final {
+				err = who.Unsaid
+			}
+			if e := asError(t, err); !strings.Contains(e.Hint(), row.advice) {
+				t.Errorf("got %v, hint %q, want %q in it", e, e.Hint(), row.advice)
+			}
+			if row.name != "cut" && who.Clock.IsZero() {
+				t.Error("a refusal says the time, too")
+			}
+		})
+	}
+}
+
+func TestIdentifyOfAnEndedSSOSessionSaysHowToBeginOne(t *testing.T) {
+	a := newAccount(t).write("config", "[profile dev]\nsso_session = corp\nsso_account_id = 111111111111\nsso_role_name = dev\nregion = eu-west-1\n"+
+		"[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n").login(time.Now().Add(-time.Hour), false)
+	_, err := a.config(Options{Profile: "dev"}).Identify(t.Context(), "test")
+	if e := asError(t, err); e == nil || !strings.Contains(e.Hint(), "aws sso login --profile dev") {
+		t.Errorf("got %v, want the command", err)
+	}
+}

@@ -1,0 +1,65 @@
+package awsrds
+
+import (
+	"strings"
+	"testing"
+
+	"dbvalet/tokens"
+	"dbvalet/tokens/awsconfig"
+)
+
+// copies returns what the remedies have to copy, and texts what they say.
+func copies(list []tokens.Remedy) (texts, copies string) {
+	for _, r := range list {
+		texts += r.Text + "\n"
+		copies += r.Copy + "\n"
+	}
+	return texts, copies
+}
+
+func TestRemediesOfARefusedTokenAreThePolicyAndTheInstance(t *testing.T) {
+	a := newAccount(t).env()
+	a.cloud(userARN)
+	s := a.source(Options{})
+	sign(t, s, "app")
+	texts, copied := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"}))
+	for _, want := range []string{
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"rds-db:connect","Resource":"arn:aws:rds-db:eu-west-1:111111111111:dbuser:*/app"}]}`,
+		"aws rds describe-db-instances --db-instance-identifier db --region eu-west-1 --query 'DBInstances[0].IAMDatabaseAuthenticationEnabled'",
+		"aws rds modify-db-instance --db-instance-identifier db --region eu-west-1 --enable-iam-database-authentication --apply-immediately",
+	} {
+		if !strings.Contains(copied, want+"\n") {
+			t.Errorf("got\n%s\nwant %s in it", copied, want)
+		}
+	}
+	if !strings.Contains(texts, userARN+" needs this policy") || strings.Contains(copied, "GRANT") {
+		t.Errorf("got\n%s\n%s\nwant who needs it, and no grant: the database has asked IAM", texts, copied)
+	}
+}
+
+func TestRemediesNameTheClusterAndTheRegionThatWasNotMeant(t *testing.T) {
+	a := newAccount(t).env()
+	a.cloud(userARN)
+	s := a.source(Options{Endpoint: "shop.cluster-ro-abc123.us-east-1.rds.amazonaws.com:3306", Region: "eu-west-1", Engine: "mysql"})
+	sign(t, s, "app")
+	texts, copied := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"}))
+	if !strings.HasPrefix(texts, "the token is signed for eu-west-1, and the endpoint is in us-east-1: leave region=eu-west-1 out") {
+		t.Errorf("got\n%s", texts)
+	}
+	if !strings.Contains(copied, "aws rds modify-db-cluster --db-cluster-identifier shop ") {
+		t.Errorf("got\n%s", copied)
+	}
+}
+
+func TestRemediesOfAUserThatTheDatabaseAsksForAPassword(t *testing.T) {
+	for engine, want := range map[string]string{
+		"postgres": `GRANT rds_iam TO "a""b";` + "\n" + `CREATE ROLE "a""b" LOGIN; GRANT rds_iam TO "a""b";`,
+		"mysql": `ALTER USER 'a"b'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';` + "\n" +
+			`CREATE USER 'a"b'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS';`,
+	} {
+		s := newAccount(t).env().as(awsconfig.Options{}, Options{Engine: engine})
+		if _, got := copies(s.Remedies(t.Context(), tokens.Refusal{User: `a"b`, Method: "scram-sha-256"})); strings.TrimSpace(got) != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", engine, got, want)
+		}
+	}
+}
