@@ -71,6 +71,9 @@ func newCommand(p process) *cobra.Command {
 		}
 		cmd.AddCommand(commands...)
 	}
+	add(groupLaptop,
+		newTokenCommand(),
+	)
 	add(groupConfig,
 		newConfigCommand(),
 	)
