@@ -43,6 +43,7 @@ func listenAdmin(addr string) ([]net.Listener, error) {
 type desk struct {
 	server *admin.Server
 	admin  []net.Listener
+	own    []net.Listener // the admin endpoints too, where nobody has asked for them
 	public []net.Listener
 
 	display display
@@ -57,9 +58,12 @@ func (v *valet) openDesk(c *config.Config) (*desk, error) {
 	if d.admin, err = listenAdmin(c.Admin); err != nil {
 		return nil, err
 	}
+	if c.Admin == "" && v.display.terminal {
+		d.own = listenOwn()
+	}
 	if c.Metrics != "" {
 		if d.public, err = proxy.Listen(proxy.ListenOptions{Addr: c.Metrics, SocketName: "dbvalet-metrics.sock", Remote: true}); err != nil {
-			closeListeners(d.admin)
+			closeListeners(slices.Concat(d.admin, d.own))
 			return nil, fmt.Errorf("--metrics: %w", err)
 		}
 	}
@@ -73,7 +77,7 @@ func closeListeners(listeners []net.Listener) {
 }
 
 // listeners are all.
-func (d *desk) listeners() []net.Listener { return slices.Concat(d.admin, d.public) }
+func (d *desk) listeners() []net.Listener { return slices.Concat(d.admin, d.own, d.public) }
 
 // open begins to answer.
 func (d *desk) open() {
@@ -81,6 +85,9 @@ func (d *desk) open() {
 	d.stop = stop
 	for _, ln := range d.admin {
 		d.display.adminReady(ln)
+		d.serving.Go(func() { d.serve(ctx, d.server.Serve, ln) })
+	}
+	for _, ln := range d.own {
 		d.serving.Go(func() { d.serve(ctx, d.server.Serve, ln) })
 	}
 	for _, ln := range d.public {

@@ -51,13 +51,16 @@ func (a *asker) address() (network, addr string, err error) {
 			return "", "", err
 		}
 	}
+	if addr == "" {
+		addr = ownAdmin()
+	}
 	wrong := func(text, advice string) (string, string, error) {
 		return "", "", usageError{&askError{errors.New(text), advice, true}}
 	}
 	switch {
 	case addr == "":
 		return wrong("nothing says where the admin endpoints of dbvalet are",
-			"give this command and dbvalet itself the same --admin=ADDR, or DBVALET_ADMIN=ADDR, such as /run/dbvalet or 127.0.0.1:9901")
+			"give this command and dbvalet itself the same --admin=ADDR, or DBVALET_ADMIN=ADDR, such as /run/dbvalet or 127.0.0.1:9901; one that you start in a terminal is found without")
 	case strings.HasPrefix(addr, "systemd:"):
 		return wrong("--admin="+addr+": only the service itself can tell where this is", "give this command ListenStream= of the .socket unit in --admin=")
 	case filepath.IsAbs(addr):
@@ -142,5 +145,5 @@ func isGone(err error) bool {
 
 // flags gives cmd those that all have.
 func (a *asker) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.flag, "admin", "", "`ADDR` of the admin endpoints, as dbvalet was given it (default: DBVALET_ADMIN, or the configuration)")
+	cmd.Flags().StringVar(&a.flag, "admin", "", "`ADDR` of the admin endpoints, as dbvalet was given it (default: DBVALET_ADMIN, the configuration, or the dbvalet in your terminal)")
 }

@@ -78,6 +78,7 @@ func newCommand(p process) *cobra.Command {
 		newConfigCommand(),
 	)
 	add(groupRunning,
+		newStatusCommand(adminAddr),
 		newWaitCommand(adminAddr),
 		newHealthCommand(adminAddr),
 		newShutdownCommand(adminAddr),

@@ -13,7 +13,7 @@ import (
 // newDisplay returns the display that writes to out. It does so by way of a queue, so that a reader of
 // the log that has stopped stops nobody else; close writes what is left.
 func newDisplay(out io.Writer, level, format string) (display, error) {
-	d := display{level: new(slog.LevelVar)}
+	d := display{level: new(slog.LevelVar), terminal: onTerminal(out)}
 	if err := d.setLevel(level); err != nil {
 		return display{}, err
 	}

@@ -17,9 +17,10 @@ type display struct {
 	log   *slog.Logger
 	level *slog.LevelVar // of the log; nil: it does not change
 	// people is where the lines for people go; nil where a program reads the log.
-	people io.Writer
-	colour bool   // of the lines for people
-	close  func() // writes what is left; nil where nothing waits
+	people   io.Writer
+	terminal bool   // somebody sits in front of it
+	colour   bool   // of the lines for people
+	close    func() // writes what is left; nil where nothing waits
 }
 
 // ready says that clients can connect to s, and how. Where there is little to say, all that can be copied
