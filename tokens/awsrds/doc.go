@@ -24,6 +24,8 @@
 //     ones sign nothing.
 //   - The user must be named.
 //
+// List says which databases there are that such tokens may be for.
+//
 // Not prevented is what only AWS knows: whether the credentials may rds-db:connect, and whether the
 // database user has rds_iam (PostgreSQL) or AWSAuthenticationPlugin (MySQL). Explain says that to who
 // sees the database's refusal.
