@@ -24,6 +24,7 @@ const SQLAdminScope = "https://www.googleapis.com/auth/sqlservice.admin"
 
 // SQLAdmin is the part of the Cloud SQL Admin API that connectors use, and the instances themselves:
 //
+//	GET  /sql/v1beta4/projects/P/instances
 //	GET  /sql/v1beta4/projects/P/instances/I/connectSettings
 //	POST /sql/v1beta4/projects/P/instances/I:generateEphemeralCert
 //
@@ -36,6 +37,7 @@ type SQLAdmin struct {
 	clients   map[string]bool      // who has roles/cloudsql.client
 	disabled  bool
 	life      time.Duration // of certificates
+	listings  listings
 }
 
 // NewSQLAdmin adds the API to s, once. Close ends the instances; s ends by itself.
@@ -43,6 +45,7 @@ func NewSQLAdmin(s *Server) *SQLAdmin {
 	a := &SQLAdmin{Server: s, instances: make(map[string]*Instance), clients: make(map[string]bool), life: time.Hour}
 	const prefix = " /sql/v1beta4/projects/{project}/instances/"
 	s.Handle(OpConnectSettings, "GET"+prefix+"{instance}/connectSettings", a.connectSettings)
+	s.Handle(OpListInstances, "GET /sql/v1beta4/projects/{project}/instances", a.listInstances)
 	s.Handle(OpEphemeralCert, "POST"+prefix+"{call}", a.ephemeralCert)
 	return a
 }

@@ -31,6 +31,9 @@
 // cloudsql.instances.connect and cloudsql.instances.get, in roles/cloudsql.client, and to log in
 // cloudsql.instances.login, in roles/cloudsql.instanceUser. The Cloud SQL Admin API must be enabled.
 //
+// List, which says which instances a project has, needs cloudsql.instances.list, in
+// roles/cloudsql.viewer.
+//
 // https://cloud.google.com/sql/docs/postgres/connect-connectors
 // https://cloud.google.com/sql/docs/postgres/iam-authentication
 package gcpconnector

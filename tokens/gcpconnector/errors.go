@@ -75,32 +75,51 @@ func (c *Connector) describeIdentity(ctx context.Context, e *identityError) erro
 // describeAPI says what the Admin API answered.
 // https://cloud.google.com/sql/docs/postgres/admin-api/errors
 func (c *Connector) describeAPI(ctx context.Context, api *googleapi.Error) error {
+	project, _, name := c.parts()
+	if e := describeGeneral(c.name(), project, api); e != nil {
+		return e
+	}
+	err := answered(api)
+	switch api.Code {
+	case http.StatusNotFound:
+		return c.denied(err, fmt.Sprintf(`see "gcloud sql instances list --project=%s", and correct instance=`, project))
+	case http.StatusForbidden:
+		who := c.who(ctx)
+		return c.denied(fmt.Errorf("%s may not connect to the instance %s, or there is none", cmp.Or(who, "this identity"), name),
+			fmt.Sprintf(`run "gcloud projects add-iam-policy-binding %s --member=%s --role=roles/cloudsql.client"`, project, member(who)))
+	}
+	return c.denied(err, `see "gcloud sql instances describe `+name+" --project="+project+`"`)
+}
+
+// answered is what the Admin API answered.
+func answered(api *googleapi.Error) error {
+	return fmt.Errorf("the Cloud SQL Admin API answered %d: %s", api.Code, short(cmp.Or(api.Message, http.StatusText(api.Code))))
+}
+
+// describeGeneral describes answers that have nothing to do with an instance, and is nil for others.
+func describeGeneral(source, project string, api *googleapi.Error) *tokens.Error {
 	reason := ""
 	if len(api.Errors) > 0 {
 		reason = api.Errors[0].Reason
 	}
-	err := fmt.Errorf("the Cloud SQL Admin API answered %d: %s", api.Code, short(cmp.Or(api.Message, http.StatusText(api.Code))))
-	project, _, name := c.parts()
+	e := &tokens.Error{Source: source, Err: answered(api), Denied: true}
 	switch {
 	case api.Code >= 500, api.Code == http.StatusTooManyRequests, api.Code == http.StatusRequestTimeout,
 		reason == "rateLimitExceeded", reason == "quotaExceeded":
-		return c.passing(err, "try again in a moment: https://status.cloud.google.com")
+		e.Denied, e.Advice = false, "try again in a moment: https://status.cloud.google.com"
 	case reason == "accessNotConfigured", strings.Contains(api.Message, "it is disabled"):
-		return c.denied(errors.New("the Cloud SQL Admin API is disabled"), fmt.Sprintf(`run "gcloud services enable sqladmin.googleapis.com --project=%s"`, project))
+		e.Err = errors.New("the Cloud SQL Admin API is disabled")
+		e.Advice = fmt.Sprintf(`run "gcloud services enable sqladmin.googleapis.com --project=%s"`, project)
 	case strings.Contains(api.Message, "authentication scopes"):
-		return c.denied(err, "give the machine all scopes: gcloud compute instances set-service-account VM --service-account=EMAIL --scopes=cloud-platform")
+		e.Advice = "give the machine all scopes: gcloud compute instances set-service-account VM --service-account=EMAIL --scopes=cloud-platform"
 	case strings.Contains(api.Message, "quota project"):
-		return c.denied(err, `run "gcloud auth application-default set-quota-project `+project+`"`)
-	case api.Code == http.StatusNotFound:
-		return c.denied(err, fmt.Sprintf(`see "gcloud sql instances list --project=%s", and correct instance=`, project))
-	case api.Code == http.StatusForbidden:
-		who := c.who(ctx)
-		return c.denied(fmt.Errorf("%s may not connect to the instance %s, or there is none", cmp.Or(who, "this identity"), name),
-			fmt.Sprintf(`run "gcloud projects add-iam-policy-binding %s --member=%s --role=roles/cloudsql.client"`, project, member(who)))
+		e.Advice = `run "gcloud auth application-default set-quota-project ` + project + `"`
 	case api.Code == http.StatusUnauthorized:
-		return c.denied(err, `run "gcloud auth application-default login"`)
+		e.Advice = `run "gcloud auth application-default login"`
+	default:
+		return nil
 	}
-	return c.denied(err, `see "gcloud sql instances describe `+name+" --project="+project+`"`)
+	return e
 }
 
 // describeConfig says what does not fit between the instance and the route.
