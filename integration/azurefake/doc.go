@@ -6,6 +6,7 @@
 //	GET  http://169.254.169.254/metadata/identity/… managed identity of a virtual machine
 //	GET  https://AUTHORITY/TENANT/v2.0/.well-known/openid-configuration
 //	POST https://AUTHORITY/TENANT/oauth2/v2.0/token client secrets and federated tokens
+//	GET  https://management.azure.com/subscriptions…  the servers that there are
 //
 // A program that runs by itself is sent to the first with the variables of Env. The others have fixed
 // addresses, and are reached through the http.Client of Client only.

@@ -38,6 +38,7 @@ type Server struct {
 	failure  failure
 	requests int
 	hosts    []string
+	manager  manager
 }
 
 // An app is a service principal.
@@ -63,6 +64,7 @@ func New() *Server {
 	mux.HandleFunc("GET /metadata/identity/oauth2/token", s.metadata)
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.discovery)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", s.grant)
+	s.manages(mux)
 	handler := s.failing(mux)
 	s.plain, s.secure = httptest.NewServer(handler), httptest.NewTLSServer(handler)
 	s.URL = s.plain.URL + "/msi/token"

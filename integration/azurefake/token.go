@@ -18,7 +18,11 @@ const (
 	China        = "https://ossrdbms-aad.database.chinacloudapi.cn"
 )
 
-func isResource(s string) bool { return s == Public || s == USGovernment || s == China }
+// Manager is Azure Resource Manager, which is a resource, too.
+const Manager = "https://management.azure.com"
+
+func isResource(s string) bool { return isDatabase(s) || s == Manager }
+func isDatabase(s string) bool { return s == Public || s == USGovernment || s == China }
 
 type token struct {
 	text            string
@@ -44,7 +48,10 @@ func (s *Server) sign(claims Claims, resource string) token {
 
 // Verify does what a database does with a token: it checks the signature, the time and that the token
 // is for a database of this tenant. Which of its users the bearer may be is for the caller to say.
-func (s *Server) Verify(token string) (Claims, error) {
+func (s *Server) Verify(token string) (Claims, error) { return s.verify(token, isDatabase) }
+
+// verify checks a token for one of the resources that is likes.
+func (s *Server) verify(token string, is func(resource string) bool) (Claims, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return nil, errors.New("not a JSON Web Token")
@@ -66,7 +73,7 @@ func (s *Server) Verify(token string) (Claims, error) {
 		return time.Unix(int64(seconds), 0)
 	}
 	now := time.Now()
-	if audience, _ := claims["aud"].(string); !isResource(audience) {
+	if audience, _ := claims["aud"].(string); !is(audience) {
 		return nil, fmt.Errorf("the token is for %q", audience)
 	}
 	if claims["tid"] != Tenant {

@@ -29,7 +29,7 @@
 // Not prevented is what only the database knows: whether it has that user, and whether Microsoft
 // Entra authentication is on.
 //
-// No Azure permission is needed to get a token. The database needs its user; docs/sources has the
+// List says which servers there are, and needs the role Reader for that. No Azure permission is needed to get a token. The database needs its user; docs/sources has the
 // statements.
 //
 // https://learn.microsoft.com/azure/postgresql/flexible-server/how-to-configure-sign-in-azure-ad-authentication

@@ -20,15 +20,20 @@ import (
 type environment struct {
 	cloud cloud.Configuration // the zero value leaves it to AZURE_AUTHORITY_HOST
 	scope string              // what "az cloud show --query endpoints.ossrdbmsResourceId" says, and /.default
+	// manager is Azure Resource Manager, endpoints.resourceManager there.
+	manager string
 }
 
-const publicScope = "https://ossrdbms-aad.database.windows.net/.default"
+const (
+	publicScope   = "https://ossrdbms-aad.database.windows.net/.default"
+	publicManager = "https://management.azure.com"
+)
 
 var environments = map[string]environment{
-	"":             {scope: publicScope},
-	"public":       {cloud.AzurePublic, publicScope},
-	"usgovernment": {cloud.AzureGovernment, "https://ossrdbms-aad.database.usgovcloudapi.net/.default"},
-	"china":        {cloud.AzureChina, "https://ossrdbms-aad.database.chinacloudapi.cn/.default"},
+	"":             {scope: publicScope, manager: publicManager},
+	"public":       {cloud.AzurePublic, publicScope, publicManager},
+	"usgovernment": {cloud.AzureGovernment, "https://ossrdbms-aad.database.usgovcloudapi.net/.default", "https://management.usgovcloudapi.net"},
+	"china":        {cloud.AzureChina, "https://ossrdbms-aad.database.chinacloudapi.cn/.default", "https://management.chinacloudapi.cn"},
 }
 
 // newCredential sets the SDK up. It asks no network.
