@@ -15,7 +15,7 @@ type connectStatus struct {
 }
 
 func (s *service) connectStatus(addr net.Addr) connectStatus {
-	to := dsn.Target{Scheme: s.route.Scheme, Addr: addr, User: s.route.User, Database: s.route.Database, TLS: s.server.Door.TLSRequired}
+	to := s.target(addr)
 	c := connectStatus{Listen: addr.String()}
 	// There is nothing to say for a socket that clients can't find.
 	c.Command, _ = to.For(dsn.Tools(to.Scheme)[0])
