@@ -140,7 +140,8 @@ func (p *atlasProject) evaluate(t *testing.T) {
 func atlasPostgres(t *testing.T) *servers.Postgres {
 	t.Helper()
 	p := ownServer(t, servers.Options{HBA: []string{
-		"hostssl orders master 127.0.0.1/32 scram-sha-256", // before all that is said of rds_iam, which it may give to others
+		// First, for since PostgreSQL 16 who makes a role is a member of it, and here so of rds_iam.
+		"hostssl orders master 127.0.0.1/32 scram-sha-256",
 		"hostnossl dev dev 127.0.0.1/32 scram-sha-256",
 	}})
 	for _, sql := range []string{
