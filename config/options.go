@@ -25,7 +25,8 @@ var options = []option{
 		Name: "listen", Kind: List, Group: groupRoute, Default: "127.0.0.1 and the database's port", Example: "127.0.0.1:5432",
 		Doc: "Where clients connect: `127.0.0.1:PORT`, `[::1]:PORT`, `localhost:PORT` (both), another name for such addresses, " +
 			"the absolute path of a directory for a unix socket (`.s.PGSQL.PORT` there for PostgreSQL, `mysql.sock` for MySQL), " +
-			"or `systemd:NAME` for the socket that systemd passes under that name. Port 0 takes a free one. In a URL it may be repeated.",
+			"or `systemd:NAME` for the socket that systemd passes under that name. Port 0 takes a free one; `auto` takes the protocol's own on 127.0.0.1, or the next free one, " +
+			"and the route keeps that from run to run (in `~/.local/state/dbvalet/ports.json`). In a URL it may be repeated.",
 	}, func(r *Route) any { return &r.Listen }},
 	{Key{
 		Name: "auth", Kind: Text, Group: groupCredential, Default: "for endpoints of RDS, Aurora and DSQL their IAM tokens; with `instance` the connector", Example: "aws-iam",

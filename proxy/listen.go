@@ -50,6 +50,43 @@ type ListenOptions struct {
 	SocketOwner, SocketGroup string
 }
 
+// Address returns where clients find the first listener that Listen opens, and opens none. The error is a
+// *ListenError.
+func (o ListenOptions) Address() (net.Addr, error) {
+	if strings.HasPrefix(o.Addr, inheritedPrefix) {
+		return nil, &ListenError{o.Addr, errors.New("only the service itself knows the socket that it is passed"), "look for its ready line in the log, or at ListenStream= of the .socket unit"}
+	}
+	if filepath.IsAbs(o.Addr) {
+		return &net.UnixAddr{Name: o.socketPath(), Net: "unix"}, nil
+	}
+	host, port, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return nil, &ListenError{o.Addr, err, adviceAddress}
+	}
+	number, err := net.LookupPort("tcp", port)
+	if err != nil {
+		return nil, &ListenError{o.Addr, err, adviceAddress}
+	}
+	if number == 0 {
+		return nil, &ListenError{o.Addr, errors.New("port 0 is any free port, another one at each start"), "write listen=auto, which keeps its port, or look for the ready line in the log"}
+	}
+	addrs, err := resolve(host)
+	if err != nil {
+		return nil, &ListenError{o.Addr, err, adviceAddress}
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addrs[0], uint16(number))), nil
+}
+
+const adviceAddress = "write an address like 127.0.0.1:5432, or the absolute path of a directory for a unix socket"
+
+// socketPath is the path of the unix socket that Addr means.
+func (o ListenOptions) socketPath() string {
+	if isSocketPath(o.Addr) {
+		return o.Addr
+	}
+	return filepath.Join(o.Addr, o.SocketName)
+}
+
 // Listen opens the listeners that o stands for. What decides is the address that is bound, and not how
 // it is written. The error is a *ListenError.
 func Listen(o ListenOptions) ([]net.Listener, error) {
@@ -57,11 +94,7 @@ func Listen(o ListenOptions) ([]net.Listener, error) {
 		return o.Inherited.listen(name, o)
 	}
 	if filepath.IsAbs(o.Addr) {
-		path := o.Addr
-		if !isSocketPath(path) {
-			path = filepath.Join(path, o.SocketName)
-		}
-		ln, err := listenUnix(path, o)
+		ln, err := listenUnix(o.socketPath(), o)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +105,7 @@ func Listen(o ListenOptions) ([]net.Listener, error) {
 	}
 	host, port, err := net.SplitHostPort(o.Addr)
 	if err != nil {
-		return nil, &ListenError{o.Addr, err, "write an address like 127.0.0.1:5432, or the absolute path of a directory for a unix socket"}
+		return nil, &ListenError{o.Addr, err, adviceAddress}
 	}
 	addrs, err := resolve(host)
 	if err != nil {

@@ -87,15 +87,23 @@ func newProtocol(r *config.Route, password *localPassword) (protocol, error) {
 	switch r.Scheme {
 	case "postgres":
 		engine, err := newPostgres(r, password)
-		return protocol{engine, "postgresql", postgres.ALPN(), ".s.PGSQL." + r.Port, false}, err
+		return protocol{engine, "postgresql", postgres.ALPN(), socketName(r), false}, err
 	case "mysql":
 		engine, err := newMySQL(r, password)
 		if err != nil {
 			return protocol{}, err
 		}
-		return protocol{engine, "mysql", nil, "mysql.sock", mysql.CanProve(engine.RequireAuth)}, nil
+		return protocol{engine, "mysql", nil, socketName(r), mysql.CanProve(engine.RequireAuth)}, nil
 	}
 	return protocol{}, fmt.Errorf("unknown protocol %q", r.Scheme)
+}
+
+// socketName is what clients of r's protocol look for in a directory.
+func socketName(r *config.Route) string {
+	if r.Scheme == "mysql" {
+		return "mysql.sock"
+	}
+	return ".s.PGSQL." + r.Port
 }
 
 func newPostgres(r *config.Route, password *localPassword) (proxy.Engine, error) {

@@ -73,6 +73,7 @@ func newCommand(p process) *cobra.Command {
 	}
 	add(groupLaptop,
 		newTokenCommand(),
+		newURLCommand(),
 	)
 	add(groupConfig,
 		newConfigCommand(),

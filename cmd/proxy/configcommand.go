@@ -107,10 +107,10 @@ func checkRoutes(c *config.Config) error {
 // would belong to whoever checks.
 func checkRoute(r config.Route, all *overall) error {
 	for _, addr := range r.Listen {
-		if _, _, err := net.SplitHostPort(addr); err != nil && !filepath.IsAbs(addr) {
+		if _, _, err := net.SplitHostPort(addr); err != nil && !filepath.IsAbs(addr) && addr != autoListen {
 			return &config.Error{
 				Route: r.Name, Err: fmt.Errorf("listen=%s is neither an address nor a path", addr),
-				Advice: "write an address like 127.0.0.1:5432, the absolute path of a directory for a unix socket, or systemd:NAME",
+				Advice: "write an address like 127.0.0.1:5432, auto, the absolute path of a directory for a unix socket, or systemd:NAME",
 			}
 		}
 	}

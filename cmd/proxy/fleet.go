@@ -25,6 +25,7 @@ type fleet struct {
 	inherited *proxy.Inherited
 	sights    *sights
 	health    *health
+	auto      autoPorts
 
 	mu       sync.Mutex
 	config   *config.Config // in force; nil: none yet
@@ -36,7 +37,7 @@ type fleet struct {
 
 // A place is where a route listens, with what the listener is like.
 type place struct {
-	own                                  string // the route that the place is for, where port 0 makes a place of its own for each
+	own                                  string // the route that the place is for, where port 0 or auto makes a place of its own for each
 	addr, socketName, mode, owner, group string
 	remote                               bool
 }
@@ -45,6 +46,9 @@ func placeOf(r *config.Route, p protocol, i int) place {
 	addr, own := r.Listen[i], ""
 	if strings.HasSuffix(addr, ":0") {
 		own = fmt.Sprint(i, " of ", r.Name)
+	}
+	if addr == autoListen { // wherever it stands in the list
+		own = fmt.Sprint(autoKey(r))
 	}
 	return place{own, addr, p.socketName, r.SocketMode.String(), r.SocketOwner, r.SocketGroup, r.AllowRemote != nil}
 }
@@ -143,10 +147,7 @@ func (f *fleet) openPorts(s *service, p *plan) error {
 				Advice: "change listen= too, or start dbvalet again",
 			}
 		}
-		listeners, err := proxy.Listen(proxy.ListenOptions{
-			Addr: addr, Inherited: f.inherited, SocketName: at.socketName, Remote: at.remote,
-			SocketMode: s.route.SocketMode, SocketOwner: s.route.SocketOwner, SocketGroup: s.route.SocketGroup,
-		})
+		listeners, err := f.listen(s.route, at)
 		if err != nil {
 			return err
 		}
@@ -161,6 +162,25 @@ func (f *fleet) openPorts(s *service, p *plan) error {
 		}
 	}
 	return nil
+}
+
+// listen opens what r has at a place.
+func (f *fleet) listen(r *config.Route, at place) ([]net.Listener, error) {
+	if at.addr == autoListen {
+		ln, err := f.auto.open(r, f.display.log)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{ln}, nil
+	}
+	listeners, err := proxy.Listen(proxy.ListenOptions{
+		Addr: at.addr, Inherited: f.inherited, SocketName: at.socketName, Remote: at.remote,
+		SocketMode: r.SocketMode, SocketOwner: r.SocketOwner, SocketGroup: r.SocketGroup,
+	})
+	if e, ok := errors.AsType[*proxy.ListenError](err); ok && proxy.IsInUse(err) {
+		return nil, &proxy.ListenError{Addr: e.Addr, Err: e.Err, Advice: e.Advice + ", or write listen=" + autoListen + ", which takes a free one and keeps it"}
+	}
+	return listeners, err
 }
 
 // listensOtherwise reports whether what is open at the address of at has other settings.

@@ -68,14 +68,13 @@ const localPasswordBytes = 24
 // keptPassword returns the file with the password of the route called name, which only the own user
 // can read. It is made when there is none, and stays the same for the clients until it is removed.
 func keptPassword(name string) (path string, err error) {
-	dir, err := runtimeDir()
+	path, err = passwordFile(name)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	path = filepath.Join(dir, fileName(name)+".password")
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return path, private(path)
@@ -91,6 +90,12 @@ func keptPassword(name string) (path string, err error) {
 		return "", err
 	}
 	return path, nil
+}
+
+// passwordFile is where the password of the route called name is kept, if dbvalet makes it.
+func passwordFile(name string) (string, error) {
+	dir, err := runtimeDir()
+	return filepath.Join(dir, fileName(name)+".password"), err
 }
 
 // private returns an error if others than the own user can read or write path.

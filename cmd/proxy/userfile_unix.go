@@ -13,10 +13,20 @@ import (
 func ownFile(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(stat.Uid) != os.Geteuid() && stat.Uid != 0 {
-		return errors.New("it belongs to another user")
+		return errOthers
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return errors.New("others may write to it")
 	}
 	return nil
 }
+
+// ownersFile returns an error if the file is not the own user's, who is no guest there.
+func ownersFile(info fs.FileInfo) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return errOthers
+	}
+	return nil
+}
+
+var errOthers = errors.New("it belongs to another user")
