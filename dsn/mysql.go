@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// mysql is for the clients of MySQL and MariaDB alike. Both take "localhost" for a socket, and MariaDB's
-// from 11.4 on is content without TLS over TCP as long as it is given no password. For more there is no
-// option that both know.
+// mysql is for the clients of MySQL and MariaDB alike, which take "localhost" for a socket. MariaDB's from
+// 11.4 on insist on TLS, but for an address on the command line without a password. There is no option that
+// both know about it; to one that is loose, MySQL's says a word and goes on.
 func (t Target) mysql(at place) []string {
 	command := []string{"mysql", "-h", at.host, "-P", at.port}
 	if at.path != "" {
@@ -20,6 +20,9 @@ func (t Target) mysql(at place) []string {
 	}
 	if t.Database != "" {
 		command = append(command, "-D", t.Database) // which may begin with a dash
+	}
+	if !t.encrypts(at) && (at.path != "" || !t.Password.Empty()) {
+		command = append(command, "--loose-skip-ssl")
 	}
 	return command
 }

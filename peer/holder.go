@@ -116,8 +116,8 @@ func holderOfTCP(addr netip.AddrPort) (Holder, bool) {
 	return h, true
 }
 
-// guess looks for processes that run this program as the holder's user and hide their files, as this one
-// may do as well.
+// guess looks for processes that run this program as the holder's user and hide what they do, as this one
+// may as well.
 func (h *Holder) guess() {
 	const self = "/proc/self"
 	own := commOf(self)
@@ -126,8 +126,8 @@ func (h *Holder) guess() {
 		if pid == os.Getpid() || commOf(dir) != own || !hasUID(dir, h.UID) {
 			continue
 		}
-		if _, err := os.ReadDir(dir + "/fd"); !errors.Is(err, fs.ErrPermission) {
-			continue
+		if _, err := os.Readlink(dir + "/exe"); !errors.Is(err, fs.ErrPermission) {
+			continue // its files were looked at
 		}
 		if h.Guessed {
 			h.PID = 0 // there are several

@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 )
 
-// nodePackages name the drivers, mysql2 and mariadb, with all that they depend on, in exact versions.
+// nodePackages name the drivers, pg, mysql2 and mariadb, with all that they depend on, in exact versions.
 //
 //go:embed node
 var nodePackages embed.FS
 
-// Node returns a command that runs a script, which may require mysql2 and mariadb. The drivers come
+// Node returns a command that runs a script, which may require pg, mysql2 and mariadb. The drivers come
 // from npm. Node.js and npm must be on the machine: Debian's looks for parts of itself in
 // /usr/share/nodejs only, so it does not run from a root.
 func Node(ctx context.Context, script string, args ...string) (*exec.Cmd, error) {
