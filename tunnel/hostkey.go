@@ -1,0 +1,88 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+)
+
+// A hostKeys is how a bastion proves that it is the right one.
+type hostKeys struct {
+	host *sshHost
+	db   *knownhosts.HostKeyDB
+}
+
+// newHostKeys reads known_hosts, at each login anew: what a hint said may have been done.
+func (s *sshHost) newHostKeys() (*hostKeys, *Error) {
+	files := slices.DeleteFunc(slices.Clone(s.knownHosts), func(file string) bool {
+		_, err := os.Stat(file)
+		return err != nil && !s.mustExist
+	})
+	db, err := knownhosts.NewDB(files...)
+	if err != nil {
+		return nil, s.final("correct or remove what can't be read there", fmt.Errorf("read the known host keys: %w", err))
+	}
+	return &hostKeys{s, db}, nil
+}
+
+// algorithms are those of the keys that known_hosts has. A bastion that has others as well would choose
+// one of them, and look like another host. Of one that isn't known, a bare key is asked for, not a
+// certificate, as it is only to be shown.
+func (k *hostKeys) algorithms() []string {
+	if known := k.db.HostKeyAlgorithms(k.host.keyName); len(known) > 0 {
+		return known
+	}
+	return []string{
+		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+	}
+}
+
+// check is an ssh.HostKeyCallback. Its errors are *Errors.
+func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
+	err := k.db.HostKeyCallback()(k.host.keyName, remote, key)
+	if err == nil {
+		return nil
+	}
+	s := k.host
+	shown := key
+	if cert, ok := key.(*ssh.Certificate); ok {
+		shown = cert.Key
+	}
+	is := fmt.Sprintf("%s %s", shown.Type(), ssh.FingerprintSHA256(shown))
+	mismatch, isMismatch := errors.AsType[*xknownhosts.KeyError](err)
+	_, isRevoked := errors.AsType[*xknownhosts.RevokedError](err)
+	switch {
+	case isRevoked:
+		return s.final("it must not be trusted; ask whoever runs the host", fmt.Errorf("its host key, %s, is marked as @revoked in known_hosts", is))
+	case isMismatch && len(mismatch.Want) == 0:
+		return s.final(s.learn(), fmt.Errorf("its host key is not known: %s", is))
+	case isMismatch:
+		want := mismatch.Want[0]
+		return s.final(
+			fmt.Sprintf(`somebody may be listening in; ask whoever runs the host, and only if the key was changed on purpose: ssh-keygen -R '%s' -f %s, then %s`, xknownhosts.Normalize(s.keyName), want.Filename, s.command),
+			fmt.Errorf("its host key has changed: it is %s, and %s:%d has %s", is, want.Filename, want.Line, ssh.FingerprintSHA256(want.Key)))
+	}
+	return s.final("ask whoever runs the host; "+s.learn(), fmt.Errorf("its host certificate will not do: %s", printable(strings.TrimPrefix(err.Error(), "ssh: "))))
+}
+
+// learn says how a host key becomes known.
+func (s *sshHost) learn() string {
+	scan := "ssh-keyscan "
+	if s.port != "22" {
+		scan += "-p " + s.port + " "
+	}
+	return fmt.Sprintf(`compare the fingerprint with what whoever runs the host says, and run "%s", which asks and remembers; or "%s%s >>%s"`,
+		s.command, scan, s.name, s.knownHosts[0])
+}
+
+// final is an error that trying again does not change.
+func (s *sshHost) final(advice string, err error) *Error {
+	return &Error{Hop: s.hop.String(), Err: err, Advice: advice, Permanent: true}
+}

@@ -1,0 +1,208 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// timing is how long things may take. Tests are in more of a hurry.
+type timing struct {
+	login    time.Duration // to an SSH server, with whatever the agent asks its user
+	open     time.Duration // of a connection, at the other end
+	slow     time.Duration // for which open is no reason to suspect the SSH connection
+	interval time.Duration // between an answer and the next keepalive
+	patience time.Duration // for the answer to a keepalive; TCP sends it again and again
+	urgent   time.Duration // for the answer, when the SSH connection is suspected
+	idle     time.Duration // after which an SSH connection is closed that nothing uses
+}
+
+// A dead connection is noticed within 45 seconds, and within 8 where somebody waits for it.
+var usualTiming = timing{
+	login: 30 * time.Second, open: 10 * time.Second, slow: 3 * time.Second,
+	interval: 15 * time.Second, patience: 30 * time.Second, urgent: 5 * time.Second, idle: 5 * time.Minute,
+}
+
+// A link is an SSH connection.
+type link struct {
+	hop    Hop
+	timing timing
+	client *ssh.Client
+	line   *lifeline
+	nudge  chan struct{} // for a keepalive at once
+	over   chan struct{} // closed when it has ended
+
+	// The bastion's.
+	users int
+	idle  *time.Timer
+}
+
+// A lifeline is the connection below an SSH connection. It notes why that has ended before the streams
+// on it do: from these alone, it can't be told from an end that the database has decided.
+type lifeline struct {
+	net.Conn
+	why atomic.Pointer[error]
+}
+
+func (l *lifeline) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if err != nil {
+		l.note(errors.New("the SSH connection was lost: " + dialCause(err).Error())) // not wrapped: EOF is no normal end
+	}
+	return n, err
+}
+
+// note keeps the first reason.
+func (l *lifeline) note(why error) { l.why.CompareAndSwap(nil, &why) }
+
+// newLink takes over an SSH connection. It watches it until it ends, and calls ended then.
+func newLink(h Hop, t timing, client *ssh.Client, line *lifeline, ended func(*link)) *link {
+	l := &link{hop: h, timing: t, client: client, line: line, nudge: make(chan struct{}, 1), over: make(chan struct{})}
+	go l.watch(ended)
+	go l.keepAlive()
+	return l
+}
+
+// watch waits for the end.
+func (l *link) watch(ended func(*link)) {
+	err := l.client.Wait()
+	l.line.note(errors.New("the SSH connection ended: " + err.Error()))
+	l.line.Close()
+	close(l.over)
+	ended(l)
+}
+
+// why returns the reason for the end; nil: it has not ended.
+func (l *link) why() error {
+	if why := l.line.why.Load(); why != nil {
+		return &Error{Hop: l.hop.String(), Err: *why, Advice: "connect again: a new SSH connection is made for it"}
+	}
+	return nil
+}
+
+// end closes the connection, and everything on it.
+func (l *link) end(why error) {
+	l.line.note(why)
+	l.line.Close() // which does not wait for what is being written, as the client's own would
+	l.client.Close()
+}
+
+var errSilent = errors.New("the SSH connection was silent for too long")
+
+// keepAlive asks whether the other side is there, as OpenSSH does, until the connection ends. The
+// answer may be no.
+func (l *link) keepAlive() {
+	timer := time.NewTimer(l.timing.interval)
+	defer timer.Stop()
+	for {
+		patience := l.timing.patience
+		select {
+		case <-timer.C:
+		case <-l.nudge:
+			patience = l.timing.urgent
+		case <-l.over:
+			return
+		}
+		answered := make(chan error, 1)
+		go l.ask(answered)
+		if !l.await(answered, patience) {
+			l.end(errSilent)
+			return
+		}
+		timer.Reset(l.timing.interval)
+	}
+}
+
+func (l *link) ask(answered chan<- error) {
+	_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
+	answered <- err
+}
+
+// await reports whether there is an answer in time. Somebody who waits makes the time shorter.
+func (l *link) await(answered <-chan error, patience time.Duration) bool {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	nudge := l.nudge
+	for {
+		select {
+		case err := <-answered:
+			return err == nil
+		case <-limit.C:
+			return false
+		case <-nudge:
+			limit.Reset(min(patience, l.timing.urgent))
+			nudge = nil // once
+		}
+	}
+}
+
+// suspect has the connection looked at without delay.
+func (l *link) suspect() {
+	select {
+	case l.nudge <- struct{}{}:
+	default: // somebody has said so
+	}
+}
+
+// errLost is what the error of a dial matches whose SSH connection has ended.
+var errLost = errors.New("the SSH connection has ended")
+
+// dial opens a connection at the other end. release is called when it is closed; not if there is an
+// error.
+func (l *link) dial(ctx context.Context, network, address string, release func()) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timing.open)
+	defer cancel()
+	defer time.AfterFunc(l.timing.slow, l.suspect).Stop()
+	channel, err := l.client.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, l.explain(ctx, address, err)
+	}
+	s, ok := channel.(stream)
+	if !ok {
+		channel.Close()
+		return nil, fmt.Errorf("%T has no CloseWrite", channel)
+	}
+	return newConn(s, addr{network, address}, l.why, release), nil
+}
+
+// explain says why a connection was not opened.
+func (l *link) explain(ctx context.Context, address string, err error) error {
+	refused, ok := errors.AsType[*ssh.OpenChannelError](err)
+	switch {
+	case ok:
+		return l.explainRefusal(address, refused)
+	case l.why() != nil:
+		return errors.Join(errLost, l.why())
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return beyond(l.hop, address, &reason{"no answer in time", os.ErrDeadlineExceeded})
+	case ctx.Err() != nil:
+		return &Error{Hop: l.hop.String(), Err: context.Cause(ctx)}
+	}
+	return errors.Join(errLost, &Error{Hop: l.hop.String(), Err: err})
+}
+
+// explainRefusal is for what the SSH server says.
+func (l *link) explainRefusal(address string, refused *ssh.OpenChannelError) error {
+	fail := func(permanent bool, advice, format string) error {
+		return &Error{
+			Hop: l.hop.String(), Err: fmt.Errorf(format+": %s", address, printable(refused.Message)),
+			Advice: advice, Permanent: permanent, beyond: true,
+		}
+	}
+	switch refused.Reason {
+	case ssh.Prohibited:
+		return fail(true, "the sshd_config over there needs AllowTcpForwarding yes (AllowStreamLocalForwarding for sockets) and, where it has PermitOpen, this address in it",
+			"it does not forward to %s, which is administratively prohibited")
+	case ssh.UnknownChannelType:
+		return fail(true, "use another bastion: this SSH server can't do it", "it can't forward to %s")
+	case ssh.ResourceShortage:
+		return fail(false, "try again later, or see what keeps it busy", "it has no resources left to forward to %s")
+	}
+	return beyond(l.hop, address, reasonOf(refused.Message, address))
+}

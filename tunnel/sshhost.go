@@ -1,0 +1,147 @@
+package tunnel
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// An sshHost is a bastion: the hop as it is written, with what ~/.ssh/config adds.
+type sshHost struct {
+	hop            Hop
+	name, port     string // of its host
+	user           string
+	keyName        string   // by which known_hosts has it: host:port
+	knownHosts     []string // the files that are looked at, as far as there are any
+	mustExist      bool     // of knownHosts, because the user has named it
+	keys           []string // the files of keys that the user has named; nil: the usual ones
+	onlyKeys       bool     // no others
+	agent          string   // its socket; empty: none
+	jumps          []Hop    // that ~/.ssh/config says lead there
+	configs        []string // files of the SSH configuration
+	command        string   // that logs in as a person does
+	usualKeys      []string
+	agentFromShell bool
+}
+
+// The files that OpenSSH looks at where it is told nothing else.
+var (
+	usualKeys         = [...]string{"id_ed25519", "id_ecdsa", "id_rsa"}
+	globalKnownHosts  = [...]string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
+	defaultKnownHosts = [...]string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}
+)
+
+// resolve finds out about h, an SSH hop.
+func (o Options) resolve(h Hop) (*sshHost, error) {
+	fail := func(advice string, err error) (*sshHost, error) {
+		return nil, &Error{Hop: h.String(), Err: err, Advice: advice, Permanent: true}
+	}
+	c, err := readSSHConfig(o.Home, h.Host)
+	if err != nil {
+		return fail("correct ~/.ssh/config, or its modes", fmt.Errorf("read ~/.ssh/config: %w", err))
+	}
+	s := &sshHost{hop: h, configs: c.files}
+	s.name = strings.ReplaceAll(cmp.Or(c.get("hostname"), h.Host), "%h", h.Host)
+	s.port = cmp.Or(h.Port, c.get("port"), "22")
+	s.user = cmp.Or(h.User, c.get("user"), localUser(o.Getenv))
+	if s.user == "" {
+		return fail("write ssh://USER@HOST in via=", fmt.Errorf("it isn't known which user to log in as"))
+	}
+	s.keyName = net.JoinHostPort(strings.ToLower(s.name), s.port)
+	if alias := c.get("hostkeyalias"); alias != "" {
+		s.keyName = net.JoinHostPort(strings.ToLower(alias), "22")
+	}
+	if s.jumps, err = c.jumps(); err != nil {
+		return fail("name the hosts on the way there in via=, as in via=ssh://jump,"+h.String(), err)
+	}
+	s.setKnownHosts(o, c)
+	s.setKeys(o, c)
+	s.command = o.command(s)
+	return s, nil
+}
+
+func (s *sshHost) setKnownHosts(o Options, c *sshConfig) {
+	if o.KnownHosts != "" {
+		s.knownHosts, s.mustExist = []string{inHome(o.Home, o.KnownHosts)}, true
+		return
+	}
+	files := c.values["userknownhostsfile"]
+	if files == nil {
+		files = defaultKnownHosts[:]
+	}
+	for _, file := range files {
+		if file = s.expand(o.Home, o.Getenv, file); filepath.IsAbs(file) {
+			s.knownHosts = append(s.knownHosts, file)
+		}
+	}
+	s.knownHosts = append(s.knownHosts, globalKnownHosts[:]...)
+}
+
+func (s *sshHost) setKeys(o Options, c *sshConfig) {
+	for _, file := range c.values["identityfile"] {
+		if file = s.expand(o.Home, o.Getenv, file); filepath.IsAbs(file) {
+			s.keys = append(s.keys, file)
+		}
+	}
+	s.onlyKeys = strings.EqualFold(c.get("identitiesonly"), "yes") && s.keys != nil
+	if o.Key != "" {
+		s.keys, s.onlyKeys = []string{inHome(o.Home, o.Key)}, true
+	}
+	if o.Home != "" {
+		for _, name := range usualKeys {
+			s.usualKeys = append(s.usualKeys, filepath.Join(o.Home, ".ssh", name))
+		}
+	}
+	switch agent := c.get("identityagent"); {
+	case agent == "", agent == "SSH_AUTH_SOCK":
+		s.agent, s.agentFromShell = o.Getenv("SSH_AUTH_SOCK"), true
+	case strings.EqualFold(agent, "none"):
+	case strings.HasPrefix(agent, "$") && !strings.Contains(agent, "/"):
+		s.agent = o.Getenv(strings.Trim(agent, "${}"))
+	default:
+		s.agent = s.expand(o.Home, o.Getenv, agent)
+	}
+}
+
+// command is what a person would log in with, for hints.
+func (o Options) command(s *sshHost) string {
+	words := []string{"ssh"}
+	if o.KnownHosts != "" {
+		words = append(words, "-o", "UserKnownHostsFile="+o.KnownHosts)
+	}
+	if o.Key != "" {
+		words = append(words, "-i", o.Key)
+	}
+	if s.hop.Port != "" {
+		words = append(words, "-p", s.hop.Port)
+	}
+	target := s.hop.Host
+	if s.hop.User != "" {
+		target = s.hop.User + "@" + target
+	}
+	return strings.Join(append(words, target), " ")
+}
+
+// files are those that may be read when it is logged in to.
+func (s *sshHost) files() []string {
+	files := append([]string(nil), s.knownHosts...)
+	keys := s.keys
+	if !s.onlyKeys {
+		keys = append(keys[:len(keys):len(keys)], s.usualKeys...)
+	}
+	for _, key := range keys {
+		files = append(files, key, key+".pub", key+"-cert.pub")
+	}
+	return files
+}
+
+// localUser is who runs the program; empty: it has no name.
+func localUser(getenv func(string) string) string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return getenv("USER")
+}

@@ -1,0 +1,220 @@
+package tunnel
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+func TestUnknownHostKeyIsRefusedWithItsFingerprint(t *testing.T) {
+	h := newHome(t)
+	s := h.server()
+	h.write(".ssh/known_hosts", "")
+	d := h.dialer(hurried, "ssh://u@"+s.addr)
+	e := failure(t, d, "db:5432")
+	_, port, _ := net.SplitHostPort(s.addr)
+	fingerprint := ssh.FingerprintSHA256(h.host.PublicKey())
+	if want := "via ssh://u@" + s.addr + ": its host key is not known: ssh-ed25519 " + fingerprint; e.Error() != want {
+		t.Errorf("got %q, want %q", e, want)
+	}
+	for _, want := range []string{`run "ssh -p ` + port + ` u@127.0.0.1"`, "ssh-keyscan -p " + port + " 127.0.0.1 >>" + h.dir + "/.ssh/known_hosts"} {
+		if !strings.Contains(e.Advice, want) {
+			t.Errorf("the hint is %q, want %q in it", e.Advice, want)
+		}
+	}
+	if !e.Final() || s.logins.Load() != 0 {
+		t.Errorf("final: %v, logins: %d", e.Final(), s.logins.Load())
+	}
+	db := echo(t)
+	h.knows(s.addr, h.host.PublicKey()) // as the hint says
+	mustEcho(t, mustDial(t, d, db))
+}
+
+func TestChangedHostKeyIsRefused(t *testing.T) {
+	h := newHome(t)
+	s := h.server()
+	before := newSigner(t).PublicKey()
+	h.knows(s.addr, before)
+	e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), "db:5432")
+	for _, want := range []string{"its host key has changed", ssh.FingerprintSHA256(h.host.PublicKey()), ssh.FingerprintSHA256(before), "/.ssh/known_hosts:1 has"} {
+		if !strings.Contains(e.Error(), want) {
+			t.Errorf("got %q, want %q in it", e, want)
+		}
+	}
+	if !strings.Contains(e.Advice, "ssh-keygen -R '"+knownhosts.Normalize(s.addr)+"' -f "+h.dir) || !e.Final() {
+		t.Errorf("the hint is %q, final %v", e.Advice, e.Final())
+	}
+}
+
+// A server has several host keys, and known_hosts one of them: that is the one to be shown.
+func TestOnlyTheHostKeysThatAreKnownAreAskedFor(t *testing.T) {
+	h := newHome(t)
+	curve := newECDSA(t)
+	s, db := newServer(t, []ssh.PublicKey{h.pub}, newSigner(t), curve), echo(t)
+	h.knows(s.addr, curve.PublicKey())
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+s.addr), db))
+
+	other := newServer(t, []ssh.PublicKey{h.pub}, newSigner(t))
+	h.knows(other.addr, curve.PublicKey())
+	e := failure(t, h.dialer(hurried, "ssh://u@"+other.addr), db)
+	if !strings.Contains(e.Error(), "it has no host key of a kind that is known for it: there is ecdsa-sha2-nistp256, and it has ssh-ed25519") || !e.Final() {
+		t.Errorf("got %v", e)
+	}
+}
+
+func TestHostCertificatesOfAKnownAuthority(t *testing.T) {
+	h := newHome(t)
+	authority, key := newSigner(t), newSigner(t)
+	cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	certified, err := ssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, db := newServer(t, []ssh.PublicKey{h.pub}, certified), echo(t)
+	line := func(key ssh.PublicKey) string {
+		return "@cert-authority " + knownhosts.Line([]string{s.addr}, key) + "\n"
+	}
+	h.write(".ssh/known_hosts", line(authority.PublicKey()))
+	d := h.dialer(hurried, "ssh://u@"+s.addr)
+	mustEcho(t, mustDial(t, d, db))
+	h.write(".ssh/known_hosts", line(newSigner(t).PublicKey()))
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db); !strings.Contains(e.Error(), "its host certificate will not do") || !e.Final() {
+		t.Errorf("another authority: got %v", e)
+	}
+	h.write(".ssh/known_hosts", line(authority.PublicKey())+"@revoked * "+strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))+"\n")
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db); !strings.Contains(e.Error(), "revoked") || !e.Final() {
+		t.Errorf("revoked: got %v", e)
+	}
+}
+
+func TestFileOfHostKeysThatTheRouteNames(t *testing.T) {
+	h := newHome(t)
+	s, db := h.server(), echo(t)
+	content, _ := os.ReadFile(h.dir + "/.ssh/known_hosts")
+	h.write(".ssh/known_hosts", "")
+	o := h.options("ssh://u@" + s.addr)
+	o.KnownHosts = h.write("known", string(content))
+	d, err := newDialer(o, hurried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	mustEcho(t, mustDial(t, d, db))
+
+	for name, change := range map[string]func(){
+		"no such file": func() { os.Remove(o.KnownHosts) },
+		"known:1":      func() { h.write("known", "what is this\n") },
+	} {
+		change()
+		d, err := newDialer(o, hurried)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := failure(t, d, db); !strings.Contains(e.Error(), name) || !e.Final() {
+			t.Errorf("got %v, want %q in it", e, name)
+		}
+	}
+}
+
+func TestKeysThatAreTried(t *testing.T) {
+	other, _ := newKey(t)
+	for _, row := range []struct {
+		name    string
+		prepare func(h *home, o *Options)
+		fails   string // with this in the error; empty: it does not
+		advice  string
+	}{
+		{"the usual file", func(*home, *Options) {}, "", ""},
+		{"the agent", func(h *home, _ *Options) { os.Remove(h.dir + "/.ssh/id_ed25519"); h.startAgent(other, h.key) }, "", ""},
+		{"the agent that ~/.ssh/config names", func(h *home, _ *Options) {
+			os.Remove(h.dir + "/.ssh/id_ed25519")
+			h.startAgent(h.key)
+			h.write(".ssh/config", "IdentityAgent ~/agent\n")
+			delete(h.env, "SSH_AUTH_SOCK")
+		}, "", ""},
+		{"a file that the route names", func(h *home, o *Options) {
+			o.Key = "~/mine"
+			h.write("mine", pemOf(h.t, h.key))
+			h.write(".ssh/id_ed25519", pemOf(h.t, other))
+		}, "", ""},
+		{"a file that ~/.ssh/config names", func(h *home, _ *Options) {
+			os.Remove(h.dir + "/.ssh/id_ed25519")
+			h.write(".ssh/work-u", pemOf(h.t, h.key))
+			h.write(".ssh/config", "Match host 127.*\n  IdentityFile %d/.ssh/work-%r\n  IdentitiesOnly yes\n")
+		}, "", ""},
+		{"a locked file whose key the agent holds", func(h *home, o *Options) {
+			o.Key = h.write("locked", lockedPEM(h.pub))
+			h.startAgent(other, h.key)
+		}, "", ""},
+		{"a locked file", func(h *home, o *Options) { o.Key = h.write("locked", lockedPEM(h.pub)) }, "passphrase", "ssh-add "},
+		{"a locked usual file", func(h *home, _ *Options) { h.write(".ssh/id_ed25519", lockedPEM(h.pub)) }, "no key to log in with: SSH_AUTH_SOCK is not set", "id_ed25519 has a passphrase: run \"ssh-add "},
+		{"no such file", func(_ *home, o *Options) { o.Key = "/nowhere/key" }, "read the key /nowhere/key: no such file", "check the file"},
+		{"not a key", func(h *home, o *Options) { o.Key = h.write("mine", "hello") }, "read the key", "ssh-keygen"},
+		{"no key", func(h *home, _ *Options) { os.Remove(h.dir + "/.ssh/id_ed25519") }, "SSH_AUTH_SOCK is not set", "ssh_key=FILE"},
+		{"an empty agent", func(h *home, _ *Options) { os.Remove(h.dir + "/.ssh/id_ed25519"); h.startAgent() }, "the agent holds none", "ssh-add"},
+		{"an agent that is gone", func(h *home, _ *Options) {
+			os.Remove(h.dir + "/.ssh/id_ed25519")
+			h.env["SSH_AUTH_SOCK"] = h.dir + "/gone"
+		}, "does not answer (connect: no such file", "ssh-add"},
+		{"keys that the server does not take", func(h *home, _ *Options) {
+			h.write(".ssh/id_ed25519", pemOf(h.t, other))
+			another, _ := newKey(h.t)
+			h.startAgent(another)
+		}, "user u may not log in with the keys that there are: the agent's of the agent, /", `try "ssh -p`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			h := newHome(t)
+			s, db := h.server(), echo(t)
+			o := h.options("ssh://u@" + s.addr)
+			row.prepare(h, &o)
+			d, err := newDialer(o, hurried)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { d.Close() })
+			if row.fails == "" {
+				mustEcho(t, mustDial(t, d, db))
+				return
+			}
+			if e := failure(t, d, db); !strings.Contains(e.Error(), row.fails) || !strings.Contains(e.Advice, row.advice) || !e.Final() {
+				t.Errorf("got %q, hint %q, final %v", e, e.Advice, e.Final())
+			}
+		})
+	}
+}
+
+func TestUserCertificatesAreShown(t *testing.T) {
+	h := newHome(t)
+	authority := newSigner(t)
+	cert := &ssh.Certificate{Key: h.pub, CertType: ssh.UserCert, ValidPrincipals: []string{"u"}, ValidBefore: ssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	h.write(".ssh/id_ed25519-cert.pub", string(ssh.MarshalAuthorizedKey(cert)))
+	s, db := newServer(t, []ssh.PublicKey{cert}, h.host), echo(t)
+	h.knows(s.addr, h.host.PublicKey())
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+s.addr), db))
+}
+
+func TestServerThatShutsTheDoorIsToldInClearWords(t *testing.T) {
+	h := newHome(t)
+	s := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		fmt.Fprint(conn, "220 mail.example.com ESMTP\r\n")
+		conn.Close()
+	})
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+s), "db:5432"); !strings.Contains(e.Error(), "log in: ") || !strings.Contains(e.Advice, "SSH server") || e.Final() {
+		t.Errorf("got %q, hint %q", e, e.Advice)
+	}
+	if e := failure(t, h.dialer(hurried, "ssh://u@nowhere.invalid"), "db:5432"); !strings.Contains(e.Error(), "connect to it: ") || !strings.Contains(e.Advice, "~/.ssh/config") {
+		t.Errorf("got %q, hint %q", e, e.Advice)
+	}
+}
