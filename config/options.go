@@ -39,6 +39,20 @@ var options = []option{
 		Doc: "`HOST:PORT`, or a unix socket, to connect to where it isn't the endpoint that is signed and verified, as with a tunnel.",
 	}, func(r *Route) any { return &r.Dial }},
 	{Key{
+		Name: "via", Kind: List, Group: groupDatabase, Default: "none: directly", Example: "ssh://app@bastion.example.com",
+		Doc: "The way to what is dialled, in hops: `ssh://USER@HOST:PORT`, a bastion; `socks5://HOST:PORT`; `http://HOST:PORT`, a proxy that knows CONNECT " +
+			"(`https://` too); `unix:/PATH`, a socket in place of the database. Names are looked up there. What is signed and verified stays the endpoint. " +
+			"Of `~/.ssh/config`, the settings for the host count that say where it is and how one logs in.",
+	}, func(r *Route) any { return &r.Via }},
+	{Key{
+		Name: "ssh_key", Kind: Text, Group: groupDatabase, Default: "the keys of the SSH agent, and `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`", Example: "~/.ssh/id_bastion",
+		Doc: "The file of the key to log in with at the bastions of `via`. Where it has a passphrase, the agent must hold it.",
+	}, func(r *Route) any { return &r.SSHKey }},
+	{Key{
+		Name: "ssh_known_hosts", Kind: Text, Group: groupDatabase, Default: "`~/.ssh/known_hosts` and `/etc/ssh/ssh_known_hosts`", Example: "/etc/dbvalet/known_hosts",
+		Doc: "The file with the host keys of the bastions of `via`. One that isn't known is never accepted.",
+	}, func(r *Route) any { return &r.SSHKnownHosts }},
+	{Key{
 		Name: "tls", Alias: "sslmode", Kind: Text, Group: groupDatabase, Default: "verify-full", Example: "verify-ca",
 		Values: []string{"verify-full", "verify-ca", "require", "zero-config"},
 		Doc: "How the database is verified. `verify-ca` needs `ca`; `require` verifies nothing without `ca`; " +

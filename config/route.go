@@ -33,6 +33,9 @@ type Route struct {
 	Listen         []string      // listen=, may be repeated; never empty
 	Auth           string        // auth=; empty: to be inferred from the host
 	Dial           string        // dial=, host:port or a unix socket; empty: the endpoint
+	Via            []string      // via=, the hops of the way to what is dialled; nil: directly
+	SSHKey         string        // ssh_key=, a file; empty: the agent's keys and the usual files
+	SSHKnownHosts  string        // ssh_known_hosts=, a file; empty: the user's and the system's
 	TLS            string        // tls= or sslmode=; empty: verify-full
 	CA             string        // ca= or sslrootcert=, a file
 	TLSServerName  string        // tls_server_name=; empty: the host
@@ -168,6 +171,11 @@ func parseRoute(arg string, more func(r *Route) error) (*Route, error) {
 	}
 	if r.User != "" && r.Users != nil {
 		return fail(r.where(), "leave one of them out: users= is for routes where clients choose", "the route has a user, and users= as well")
+	}
+	for _, hop := range r.Via {
+		if _, rest, _ := strings.Cut(hop, "://"); hasPassword(rest) { // which is not to be shown either
+			return fail(r.where(), "leave it out: SSH logs in with keys, and proxies that want a password are not supported", "a password in via=")
+		}
 	}
 	if r.Host == "" && !r.HasSecret() && r.Instance == "" {
 		return fail(unread, "write the database's endpoint; another address to dial goes into dial=", "no host")

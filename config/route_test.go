@@ -71,6 +71,9 @@ func TestRouteIsRead(t *testing.T) {
 		}},
 		{"postgres://db.example.com?region=eu-west-1&profile=dev", func(r *Route) { r.Region, r.Profile = "eu-west-1", "dev" }},
 		{"postgres://db.example.com?dial=127.0.0.1:15432", func(r *Route) { r.Dial = "127.0.0.1:15432" }},
+		{"postgres://db.example.com?via=ssh://app@bastion:2222,unix:/run/db&ssh_key=~/k&ssh_known_hosts=/h", func(r *Route) {
+			r.Via, r.SSHKey, r.SSHKnownHosts = []string{"ssh://app@bastion:2222", "unix:/run/db"}, "~/k", "/h"
+		}},
 		{"postgres://db.example.com?tls=verify-ca", func(r *Route) { r.TLS = "verify-ca" }},
 		{"postgres://db.example.com?sslmode=require", func(r *Route) { r.TLS = "require" }},
 		{"postgres://db.example.com?ca=/etc/a+b.pem", func(r *Route) { r.CA = "/etc/a+b.pem" }},
@@ -197,6 +200,8 @@ func TestBadRouteIsRefused(t *testing.T) {
 		{"colon in brackets", "postgres://[db:example]", "", ""},
 		{"no host but a port", "postgres://:5432/orders", "no host", "dial="},
 		{"no host but a user", "postgres://app@/orders", "no host", "dial="},
+		{"password of a proxy", "postgres://db.example.com?via=socks5://app:" + secret + "@proxy", "a password in via=", "leave it out"},
+		{"password of a bastion", "postgres://db.example.com?via=ssh://a,ssh://app:%40" + secret + "@b", "a password in via=", "leave it out"},
 		{"password", "postgres://app:" + secret + "@db.example.com", "a password", "auth=file:PATH"},
 		{"empty password", "postgres://app:@db.example.com", "a password", "auth=env:NAME"},
 		{"zero byte in the user", "postgres://a%00b@db.example.com", "zero byte", "%00"},

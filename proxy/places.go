@@ -44,6 +44,15 @@ func (u *Upstream) CloseCredentials() {
 	}
 }
 
+// Close closes what Upstream holds: the Cache of every host, and the Tunnel with what was dialled by
+// way of it. There must be no calls after it.
+func (u *Upstream) Close() {
+	u.CloseCredentials()
+	if u.Tunnel != nil {
+		_ = u.Tunnel.Close()
+	}
+}
+
 // favourTime is how long the host that was found is tried before those that are named before it. The
 // list says which one is preferred, so that it is asked again; and often enough that a host that comes
 // back is found, but not by every connection.

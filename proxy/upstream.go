@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"syscall"
@@ -31,6 +33,8 @@ type Upstream struct {
 	Target Target
 	// Resolver looks up names, at each dial anew; nil: net.DefaultResolver.
 	Resolver *net.Resolver
+	// Tunnel is what the Endpoints' Dialers are of, and is closed by Close; nil: there is nothing to close.
+	Tunnel io.Closer
 	// TCP is how the connections are watched.
 	TCP TCP
 	// Conns limit the connections that are open at once, and Setups those of them that are being set
@@ -64,6 +68,9 @@ type Endpoint struct {
 	// Tunnel, if it is not nil, is called in place of dialling Addr. Its connections are encrypted and
 	// verified already, so that within them there is neither TLS nor a credential worth it.
 	Tunnel func(context.Context) (net.Conn, error)
+	// Dialer, if it is not nil, dials Addr by way of something else, which also looks up the name. Its
+	// connections know deadlines, and half-close where TCP's do. Its errors may have a Hint and be Final.
+	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Database is for clients that name none, where the secret names one.
 	Database string
 	// Target is what the server has to be. An engine checks it at the end of the login.
@@ -143,6 +150,9 @@ func (u *Upstream) dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	if to.Addr != "" && to.Addr[0] == '/' {
 		network = "unix"
 	}
+	if to.Dialer != nil {
+		return u.dialBy(ctx, to, network)
+	}
 	// The name is looked up each time. Of its addresses each has its part of the time, so that a dead one
 	// leaves some for the others; those of IPv6 and of IPv4 are tried side by side.
 	dialer := net.Dialer{Timeout: dialTime, KeepAliveConfig: u.TCP.config(), Resolver: u.Resolver}
@@ -150,9 +160,23 @@ func (u *Upstream) dial(ctx context.Context, to Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, &SetupError{Stage: StageDial, Err: &dialError{to.Addr, dialCause(err)}, Advice: dialAdvice(err)}
 	}
+	return u.reached(to.Addr, conn), nil
+}
+
+// dialBy opens a bare connection by way of the Endpoint's Dialer.
+func (u *Upstream) dialBy(ctx context.Context, to Endpoint, network string) (net.Conn, error) {
+	conn, err := to.Dialer(ctx, network, to.Addr)
+	if err != nil {
+		return nil, &SetupError{Stage: StageDial, Err: &dialError{to.Addr, err}, Advice: cmp.Or(Hint(err), dialAdvice(err))}
+	}
+	return u.reached(to.Addr, conn), nil
+}
+
+// reached is what there is to do with a connection that is open.
+func (u *Upstream) reached(addr string, conn net.Conn) net.Conn {
 	u.TCP.watch(conn)
-	u.experience.reach(to.Addr)
-	return fast(conn), nil
+	u.experience.reach(addr)
+	return fast(conn)
 }
 
 // dialTime is how long a dial may take. Within it, the kernel has asked four times for a connection.

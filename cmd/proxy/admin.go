@@ -147,7 +147,8 @@ type routeStatus struct {
 	Error    string   `json:"error,omitempty"` // why it failed
 	Hint     string   `json:"hint,omitempty"`
 	Listen   []string `json:"listen"`
-	Upstream string   `json:"upstream"` // what is dialled
+	Upstream string   `json:"upstream"`      // what is dialled
+	Via      string   `json:"via,omitempty"` // by way of what
 	Auth     string   `json:"auth"`
 	Security string   `json:"security"`           // how the database is verified
 	Allow    string   `json:"allow"`              // who may come in
@@ -213,6 +214,7 @@ func (s *service) status() routeStatus {
 		State:    "served",
 		Listen:   []string{},
 		Upstream: upstream,
+		Via:      viaText(s.route),
 		Auth:     sourceName(s.route.Auth),
 		Security: s.security,
 		Allow:    s.allows(),

@@ -42,8 +42,15 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 	if err != nil {
 		return fail(err)
 	}
+	via, err := newVia(r, log)
+	if err != nil {
+		return fail(err)
+	}
 	upstream := &proxy.Upstream{Credentials: credentials, TCP: tcp(r), Log: log}
-	way := &way{route: r, protocol: protocol, log: log}
+	if via != nil {
+		upstream.Tunnel = via
+	}
+	way := &way{route: r, protocol: protocol, via: via, log: log}
 	if connector != nil {
 		upstream.Endpoint = proxy.Endpoint{Addr: r.Instance, Tunnel: connector.Dial}
 	} else {
@@ -53,7 +60,7 @@ func build(r *config.Route, all *overall, log *slog.Logger) (*service, error) {
 		upstream.Target, err = newTarget(r)
 	}
 	if err == nil {
-		upstream.Others, err = newOthers(r, protocol, credentials, log)
+		upstream.Others, err = newOthers(r, protocol, via, credentials, log)
 	}
 	var follower *proxy.Follower
 	if err == nil {

@@ -124,7 +124,7 @@ func checkRoute(r config.Route, all *overall) error {
 	if err != nil {
 		return err
 	}
-	s.server.Upstream.CloseCredentials()
+	s.server.Upstream.Close()
 	return nil
 }
 

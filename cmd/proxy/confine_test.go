@@ -66,6 +66,7 @@ const (
 func TestConnectionsGoToWhatRoutesAndEnvironmentName(t *testing.T) {
 	home := tempDir(t)
 	adc := write(t, filepath.Join(home, "adc.json"), `{"type": "authorized_user", "token_uri": "http://localhost:9001/token"}`)
+	write(t, filepath.Join(home, ".ssh/config"), "Host known\n ProxyJump b:2224\n")
 	config := write(t, filepath.Join(home, "aws"), "[profile x]\nendpoint_url = http://localhost:4566\n")
 	for _, row := range []struct {
 		name  string
@@ -77,6 +78,11 @@ func TestConnectionsGoToWhatRoutesAndEnvironmentName(t *testing.T) {
 		{"port of the route", "mysql://app@db.example.com:3307/orders?auth=env:PW", "", []uint16{3307}},
 		{"dial", plain + "&dial=[::1]:15432", "", []uint16{15432}},
 		{"dial of a socket", plain + "&dial=/run/db/.s.PGSQL.5432", "", nil},
+		{"bastion", plain + "&via=ssh://b,ssh://c:2223", "", []uint16{22}},
+		{"bastion at another port", plain + "&via=ssh://b:2222&dial=10.0.0.1:15432", "", []uint16{2222}},
+		{"bastion that ~/.ssh/config knows", plain + "&via=ssh://known", "", []uint16{2224}},
+		{"proxies", "postgres://a,b:6432/o?auth=env:PW&via=socks5://p", "", []uint16{1080}},
+		{"port of a secret behind a proxy", "postgres://?auth=file:///x&via=http://p:3128", "", []uint16{3128}},
 		{"connector", "postgres://?instance=p:r:i&sqladmin_endpoint=https://localhost:8443", "", []uint16{3307, 8443}},
 		{"secret with a host only", "postgres://app@db.example.com:6432/o?auth=awssecretsmanager://x", "", []uint16{6432}},
 		{"Vault", "postgres://app@h:5432/o?auth=hashivault://secret/data/x?address=https://vault:8201%26token_file=/x", "", []uint16{5432, 8200, 8201}},
@@ -120,7 +126,7 @@ func TestFilesAreReadWhereverTheyAre(t *testing.T) {
 	in := func(path string) string { return filepath.Join(root, path) }
 	home := in("home")
 	for _, path := range []string{
-		"a/pw", "b/pw", "volume/..2026/pw", "v1/pw", "home/.aws/config", "home/.config/gcloud/x", "home/pw", "home/desk/x", "list/x", "token/jwt", "ca/ca.pem",
+		"a/pw", "b/pw", "home/.ssh/config", "keys/id", "known/hosts", "volume/..2026/pw", "v1/pw", "home/.aws/config", "home/.config/gcloud/x", "home/pw", "home/desk/x", "list/x", "token/jwt", "ca/ca.pem",
 	} {
 		write(t, in(path), "x")
 	}
@@ -148,6 +154,9 @@ func TestFilesAreReadWhereverTheyAre(t *testing.T) {
 		{"files of Vault", route("hashivault://secret/x?login=jwt%26jwt_file=" + in("token/jwt") + "%26ca=" + in("ca/ca.pem")), "", []string{"token", "ca"}, []string{"home"}},
 		{"token of vault login", route("hashivault://secret/x"), "", []string{"home"}, nil},
 		{"token of Vault in a variable", route("hashivault://secret/x"), "VAULT_TOKEN=x", nil, []string{"home"}},
+		{"~/.ssh", plain + "&via=ssh://b", "", []string{"home/.ssh"}, []string{"home"}},
+		{"files of a bastion", plain + "&via=ssh://b&ssh_key=" + in("keys/id") + "&ssh_known_hosts=" + in("known/hosts"), "", []string{"keys", "known", "home/.ssh"}, []string{"home", ""}},
+		{"no bastion", plain + "&via=socks5://p", "", nil, []string{"home/.ssh"}},
 		{"~/.aws", rdsRoute, "", []string{"home/.aws"}, []string{"home"}},
 		{"~/.config/gcloud", route("gcp-iam"), "", []string{"home/.config/gcloud"}, []string{"home", "home/.aws"}},
 		{"nothing of a cloud", plain, "", nil, []string{"home", "home/.aws", "home/.config/gcloud"}},

@@ -75,7 +75,7 @@ func (p *plan) undo() {
 		port.Close()
 	}
 	for _, s := range p.fresh {
-		s.server.Upstream.CloseCredentials()
+		s.server.Upstream.Close()
 	}
 }
 
@@ -123,7 +123,7 @@ func (f *fleet) prepareRoute(r *config.Route, p *plan) (*service, error) {
 	}
 	s.given, s.prints, s.ended = r, sum, make(chan struct{})
 	if err := f.openPorts(s, p); err != nil {
-		s.server.Upstream.CloseCredentials()
+		s.server.Upstream.Close()
 		return nil, fmt.Errorf("route %s: %w", r.Name, err)
 	}
 	p.fresh = append(p.fresh, s)

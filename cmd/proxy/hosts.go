@@ -9,11 +9,12 @@ import (
 	"dbvalet/config"
 	"dbvalet/proxy"
 	"dbvalet/tokens"
+	"dbvalet/tunnel"
 )
 
 // newOthers makes the places of the hosts beyond the first. Each is verified by its own name. A token
 // of AWS is signed for a host, so that each has its own; anything else is for all.
-func newOthers(r *config.Route, p protocol, shared *tokens.Cache, log *slog.Logger) ([]proxy.Place, error) {
+func newOthers(r *config.Route, p protocol, via *tunnel.Dialer, shared *tokens.Cache, log *slog.Logger) ([]proxy.Place, error) {
 	if len(r.Hosts) < 2 {
 		return nil, nil
 	}
@@ -35,7 +36,7 @@ func newOthers(r *config.Route, p protocol, shared *tokens.Cache, log *slog.Logg
 			}
 		}
 		var err error
-		if place.Endpoint, place.Locate, err = (&way{route: &one, protocol: p, log: log}).place(); err != nil {
+		if place.Endpoint, place.Locate, err = (&way{route: &one, protocol: p, via: via, log: log}).place(); err != nil {
 			return nil, err
 		}
 		others = append(others, place)

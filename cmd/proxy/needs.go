@@ -273,6 +273,8 @@ func firstLink(path string) (link, target string) {
 // route adds what r names, and what its source looks at without being told.
 func (n *needs) route(r *config.Route) {
 	switch {
+	case r.Via != nil:
+		n.via(r)
 	case r.Instance != "":
 		n.Connect = append(n.Connect, connectorPort)
 	case r.Dial != "":
@@ -283,7 +285,9 @@ func (n *needs) route(r *config.Route) {
 		n.connect(r.Port)
 	}
 	for _, host := range r.Hosts {
-		n.connect(host.Port)
+		if r.Via == nil {
+			n.connect(host.Port)
+		}
 	}
 	n.mention(r.SQLAdmin, false)
 	if r.CA != "" {

@@ -28,17 +28,25 @@ type display struct {
 func (d display) ready(s *service, brief bool) {
 	auth := sourceName(s.route.Auth)
 	addr, endpoint := s.where()
+	via := viaText(s.route)
+	way := via
+	if addr != endpoint {
+		way = strings.TrimPrefix(via+" and "+addr, " and ")
+	}
 	told := map[string]bool{} // the networks for which there are lines to copy
 	for _, ln := range s.listeners {
 		if d.people == nil {
 			try, url := d.copied(s, ln)
-			d.log.Info("ready", "route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr,
-				"endpoint", endpoint, "security", s.security, "auth", auth, "allow", s.allows(), "try", try, "url", url)
+			attrs := []any{"route", s.route.Name, "listener", ln.Addr().String(), "upstream", addr, "endpoint", endpoint}
+			if via != "" {
+				attrs = append(attrs, "via", via)
+			}
+			d.log.Info("ready", append(attrs, "security", s.security, "auth", auth, "allow", s.allows(), "try", try, "url", url)...)
 			continue
 		}
 		to := endpoint
-		if addr != to {
-			to += " by way of " + addr
+		if way != "" {
+			to += " by way of " + way
 		}
 		text := fmt.Sprintf("ready: %s on %s -> %s (%s, %s), open to %s\n", s.route.Name, ln.Addr(), to, s.security, auth, s.allows())
 		if network := ln.Addr().Network(); !told[network] { // the other half of localhost says nothing new

@@ -56,6 +56,14 @@ func TestReadyLineSaysWhatIsServedAndHow(t *testing.T) {
 			"ready: main on [::1]:5433 -> " + rdsHost + ":5432 by way of 127.0.0.1:15432 (TLS verify-full, env:PW), open to " + self + "\n" +
 				"  psql  psql -h ::1 -p 5433\n  URL   postgres://[::1]:5433/?sslmode=disable\n",
 			map[string]string{"route": "main", "upstream": "127.0.0.1:15432", "endpoint": rdsHost + ":5432", "auth": "env:PW", "try": "psql -h ::1 -p 5433"}},
+		{"bastion", "postgres://" + rdsHost + "?via=ssh://app@bastion,ssh://inner:2222&name=main&auth=env:PW", v4,
+			"ready: main on 127.0.0.1:5433 -> " + rdsHost + ":5432 by way of ssh://app@bastion,ssh://inner:2222 (TLS verify-full, env:PW), open to " + self + "\n" +
+				"  psql  psql -h 127.0.0.1 -p 5433\n  URL   postgres://127.0.0.1:5433/?sslmode=disable\n",
+			map[string]string{"via": "ssh://app@bastion,ssh://inner:2222", "upstream": rdsHost + ":5432", "endpoint": rdsHost + ":5432"}},
+		{"bastion and another address", "postgres://" + rdsHost + "?via=ssh://bastion&dial=10.0.0.7:5433&name=main&auth=env:PW", v4,
+			"ready: main on 127.0.0.1:5433 -> " + rdsHost + ":5432 by way of ssh://bastion and 10.0.0.7:5433 (TLS verify-full, env:PW), open to " + self + "\n" +
+				"  psql  psql -h 127.0.0.1 -p 5433\n  URL   postgres://127.0.0.1:5433/?sslmode=disable\n",
+			map[string]string{"via": "ssh://bastion", "upstream": "10.0.0.7:5433"}},
 		{"unix socket", "postgres://app@" + rdsHost, &net.UnixAddr{Name: "/run/my db/.s.PGSQL.6543", Net: "unix"},
 			"ready: orders on /run/my db/.s.PGSQL.6543 -> " + rdsHost + ":5432 (TLS verify-full, aws-iam), open to " + self + "\n" +
 				"  psql  psql -h '/run/my db' -p 6543 -U app\n  URL   postgres://app@/?host=/run/my%20db&port=6543&sslmode=disable\n",

@@ -45,7 +45,7 @@ func (s *service) same(given *config.Route, prints []byte) bool {
 func (s *service) serve(ctx context.Context, lost func(error)) {
 	defer close(s.ended)
 	defer s.unwatch()
-	defer s.server.Upstream.CloseCredentials()
+	defer s.server.Upstream.Close()
 	if s.follower != nil {
 		following, stop := context.WithCancel(ctx)
 		defer stop()

@@ -13,6 +13,7 @@ import (
 	dbtls "dbvalet/tls"
 	"dbvalet/tokens"
 	"dbvalet/tokens/awsrds"
+	"dbvalet/tunnel"
 )
 
 // A way is how a route's database is reached and verified. It makes an Endpoint for each database that
@@ -21,6 +22,7 @@ import (
 type way struct {
 	route    *config.Route
 	protocol protocol
+	via      *tunnel.Dialer // nil: it is reached directly
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -75,7 +77,11 @@ func (w *way) to(host, port string) (proxy.Endpoint, error) {
 		}
 		w.host, w.tls = host, client
 	}
-	return proxy.Endpoint{Addr: cmp.Or(w.route.Dial, net.JoinHostPort(host, port)), TLS: w.tls}, nil
+	to := proxy.Endpoint{Addr: cmp.Or(w.route.Dial, net.JoinHostPort(host, port)), TLS: w.tls}
+	if w.via != nil {
+		to.Dialer = w.via.DialContext
+	}
+	return to, nil
 }
 
 // newTLS makes what verifies the database at host.
