@@ -344,7 +344,9 @@ func newNamespace(t *testing.T) *namespace {
 	n := &namespace{name: fmt.Sprintf("dbvalet-%d", id), inside: "10.213.47.2", host: "10.213.47.1"}
 	cable := fmt.Sprintf("dbv%d", id)
 	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "del", n.name).CombinedOutput(); err != nil { // and the cable with it
+		// It goes with the namespace, but only later, and the next one is to have its name.
+		_ = exec.Command("ip", "link", "del", cable+"h").Run()
+		if out, err := exec.Command("ip", "netns", "del", n.name).CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	})

@@ -225,8 +225,7 @@ func (b *bastion) connect(ctx context.Context) (*link, error) {
 	defer stop()
 	config := &ssh.ClientConfig{
 		User: s.user, HostKeyAlgorithms: keys.algorithms(), HostKeyCallback: keys.check,
-		Auth:           []ssh.AuthMethod{ssh.PublicKeys(ring.signers...)},
-		BannerCallback: func(string) error { return nil },
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(ring.signers...)},
 	}
 	transport, channels, requests, err := ssh.NewClientConn(line, s.keyName, config)
 	if err != nil {

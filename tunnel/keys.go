@@ -200,7 +200,7 @@ func (k *keyring) missing() string {
 	switch {
 	case k.noAgent != nil:
 		return fmt.Sprintf(": the agent at %s does not answer (%v), and no file has one", k.host.agent, dialCause(k.noAgent))
-	case k.host.agent == "" && k.host.agentFromShell:
+	case k.host.agent == "" && k.host.shellAgent:
 		return ": SSH_AUTH_SOCK is not set, and no file has one that is not locked"
 	case k.host.agent != "":
 		return ": the agent holds none, and no file has one that is not locked"

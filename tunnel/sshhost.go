@@ -11,20 +11,22 @@ import (
 
 // An sshHost is a bastion: the hop as it is written, with what ~/.ssh/config adds.
 type sshHost struct {
-	hop            Hop
-	name, port     string // of its host
-	user           string
-	keyName        string   // by which known_hosts has it: host:port
-	knownHosts     []string // the files that are looked at, as far as there are any
-	mustExist      bool     // of knownHosts, because the user has named it
-	keys           []string // the files of keys that the user has named; nil: the usual ones
-	onlyKeys       bool     // no others
-	agent          string   // its socket; empty: none
-	jumps          []Hop    // that ~/.ssh/config says lead there
-	configs        []string // files of the SSH configuration
-	command        string   // that logs in as a person does
-	usualKeys      []string
-	agentFromShell bool
+	hop        Hop
+	name, port string // of its host
+	user       string
+	jumps      []Hop    // that ~/.ssh/config says lead there
+	configs    []string // the files of the SSH configuration
+	command    string   // what a person would log in with
+
+	keyName    string   // by which known_hosts has it: host:port
+	knownHosts []string // the files that are looked at, as far as they are there
+	mustExist  bool     // of knownHosts, because the user has named it
+
+	keys       []string // the files of keys that the user has named; nil: the usual ones
+	onlyKeys   bool     // no others, be they the agent's
+	usualKeys  []string // the usual files
+	agent      string   // its socket; empty: none
+	shellAgent bool     // it is the one that SSH_AUTH_SOCK names
 }
 
 // The files that OpenSSH looks at where it is told nothing else.
@@ -97,7 +99,7 @@ func (s *sshHost) setKeys(o Options, c *sshConfig) {
 	}
 	switch agent := c.get("identityagent"); {
 	case agent == "", agent == "SSH_AUTH_SOCK":
-		s.agent, s.agentFromShell = o.Getenv("SSH_AUTH_SOCK"), true
+		s.agent, s.shellAgent = o.Getenv("SSH_AUTH_SOCK"), true
 	case strings.EqualFold(agent, "none"):
 	case strings.HasPrefix(agent, "$") && !strings.Contains(agent, "/"):
 		s.agent = o.Getenv(strings.Trim(agent, "${}"))

@@ -112,7 +112,7 @@ func TestFileOfHostKeysThatTheRouteNames(t *testing.T) {
 
 	for name, change := range map[string]func(){
 		"no such file": func() { os.Remove(o.KnownHosts) },
-		"known:1":      func() { h.write("known", "what is this\n") },
+		"no valid":     func() { h.write("known", "what is this\n") },
 	} {
 		change()
 		d, err := newDialer(o, hurried)
