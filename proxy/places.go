@@ -141,3 +141,11 @@ func share(ctx context.Context, left int) (context.Context, context.CancelFunc) 
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 }
+
+// Places are all hosts, in their order.
+func (u *Upstream) Places() (places []Place) {
+	for i := range 1 + len(u.Others) {
+		places = append(places, u.place(i))
+	}
+	return places
+}

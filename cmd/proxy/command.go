@@ -74,6 +74,7 @@ func newCommand(p process) *cobra.Command {
 	add(groupLaptop,
 		newTokenCommand(),
 		newURLCommand(),
+		newDiagnoseCommand(),
 	)
 	add(groupConfig,
 		newConfigCommand(),

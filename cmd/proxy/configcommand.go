@@ -103,8 +103,7 @@ func checkRoutes(c *config.Config) error {
 	return nil
 }
 
-// checkRoute builds a copy of a route. A password that dbvalet makes itself is not made now: the file
-// would belong to whoever checks.
+// checkRoute builds a route, and closes it again.
 func checkRoute(r config.Route, all *overall) error {
 	for _, addr := range r.Listen {
 		if _, _, err := net.SplitHostPort(addr); err != nil && !filepath.IsAbs(addr) && addr != autoListen {
@@ -114,18 +113,24 @@ func checkRoute(r config.Route, all *overall) error {
 			}
 		}
 	}
-	if r.LocalPassword == "auto" {
-		if _, err := remoteNetworks(&r); err != nil {
-			return err
-		}
-		r.LocalPassword, r.AllowRemote = "", nil
-	}
-	s, err := build(&r, all, slog.New(slog.DiscardHandler))
+	s, err := buildUnserved(r, all)
 	if err != nil {
 		return err
 	}
 	s.server.Upstream.Close()
 	return nil
+}
+
+// buildUnserved builds a copy of a route for whoever asks about it. A password that dbvalet makes itself is
+// not made now: the file would belong to whoever asks. The caller closes the credentials.
+func buildUnserved(r config.Route, all *overall) (*service, error) {
+	if r.LocalPassword == "auto" {
+		if _, err := remoteNetworks(&r); err != nil {
+			return nil, err
+		}
+		r.LocalPassword, r.AllowRemote = "", nil
+	}
+	return build(&r, all, slog.New(slog.DiscardHandler))
 }
 
 func newSchemaCommand() *cobra.Command {

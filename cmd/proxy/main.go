@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer, p process) int {
 	if err == nil {
 		return exitOK
 	}
-	if e, ok := errors.AsType[signalled](err); ok {
+	if e, ok := errors.AsType[ending](err); ok {
 		return e.exitStatus()
 	}
 	fmt.Fprintf(stderr, "dbvalet: %v\n", err)
@@ -50,6 +50,12 @@ func run(args []string, stdout, stderr io.Writer, p process) int {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
 	return status
+}
+
+// An ending is an error that says its exit status, and nothing that anybody need be told.
+type ending interface {
+	error
+	exitStatus() int
 }
 
 // usageError is an error in what the user wrote.

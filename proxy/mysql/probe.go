@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -38,7 +39,9 @@ func (e *Engine) probeTLS(ctx context.Context, bare net.Conn, to proxy.Endpoint,
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	p.Server = proxy.Printable(g.version)
+	if p.Server = proxy.Printable(g.version); !strings.Contains(p.Server, "MariaDB") {
+		p.Server = "MySQL " + p.Server
+	}
 	if to.Tunnel != nil {
 		g.capabilities &^= mysql.CLIENT_SSL
 	}
