@@ -3,6 +3,8 @@ package awsconfig
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -57,6 +59,9 @@ func (c *Config) unidentified(ctx context.Context, source string, who tokens.Ide
 	e := c.Describe(ctx, source, err)
 	api, answered := errors.AsType[smithy.APIError](err)
 	if !answered || ctx.Err() != nil || isOutage(err) {
+		if op, ok := errors.AsType[*net.OpError](err); ok && !answered { // without what the SDK says around it
+			e.Err = fmt.Errorf("STS does not answer: %w", op)
+		}
 		who.Unsaid = e
 		return who, nil
 	}

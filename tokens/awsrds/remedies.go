@@ -52,11 +52,24 @@ func (s *Source) Remedies(ctx context.Context, r tokens.Refusal) []tokens.Remedy
 		list = append(list, tokens.Remedy{Text: fmt.Sprintf("the token is signed for %s, which is no RDS endpoint: name the endpoint in the route, and %[1]s in dial=", was.host)})
 	}
 	caller := s.options.AWS.Identity(ctx)
+	found := finding{}
+	if IsEndpoint(was.host) && !isProxy(was.host) {
+		found = s.inspect(ctx, was)
+	}
+	switch {
+	case found.answered && !found.there:
+		list = append(list, tokens.Remedy{Text: fmt.Sprintf("account %s, which we are in, has no database at this endpoint: take credentials of the database's account, or a role there with role=ARN", awsconfig.Account(caller))})
+	case found.answered && !found.iam:
+		return append(list, tokens.Remedy{Text: "IAM authentication is off: turn it on", Copy: turnOn(was)})
+	}
 	list = append(list, tokens.Remedy{
 		Text: fmt.Sprintf("%s needs this policy, in the account of the database", identity(caller)),
 		Copy: policy(was.region, awsconfig.Account(caller), r.User),
 	})
-	return append(list, s.switchOn(was, caller)...)
+	if found.answered {
+		return list
+	}
+	return append(list, switchOn(was, caller)...)
 }
 
 // makeKnown is for the database's administrator.
@@ -77,17 +90,12 @@ func (s *Source) makeKnown(user string, was signed) []tokens.Remedy {
 	}
 }
 
-// switchOn is about the instance: whether it asks IAM at all, and whose it is.
-func (s *Source) switchOn(was signed, caller string) []tokens.Remedy {
-	id, rest, _ := strings.Cut(was.host, ".")
+// switchOn is about what RDS would not tell us: whether the database asks IAM at all, and whose it is.
+func switchOn(was signed, caller string) []tokens.Remedy {
 	if isProxy(was.host) || !IsEndpoint(was.host) {
 		return nil
 	}
-	kind, member := "instance", "DBInstances"
-	if strings.HasPrefix(rest, "cluster-") {
-		kind, member = "cluster", "DBClusters"
-	}
-	where := fmt.Sprintf(" --db-%s-identifier %s --region %s", kind, id, was.region)
+	kind, member, where := about(was)
 	account := ""
 	if a := awsconfig.Account(caller); a != "*" {
 		account = ", and is not found if it is not in account " + a
@@ -97,8 +105,25 @@ func (s *Source) switchOn(was signed, caller string) []tokens.Remedy {
 			Text: fmt.Sprintf("IAM authentication must be on; the %s says so here%s", kind, account),
 			Copy: fmt.Sprintf("aws rds describe-db-%ss%s --query '%s[0].IAMDatabaseAuthenticationEnabled'", kind, where, member),
 		},
-		{Text: "where it says false", Copy: fmt.Sprintf("aws rds modify-db-%s%s --enable-iam-database-authentication --apply-immediately", kind, where)},
+		{Text: "where it says false", Copy: turnOn(was)},
 	}
+}
+
+// turnOn is the command that makes a database ask IAM.
+func turnOn(was signed) string {
+	kind, _, where := about(was)
+	return fmt.Sprintf("aws rds modify-db-%s%s --enable-iam-database-authentication --apply-immediately", kind, where)
+}
+
+// about is how the AWS CLI says which database it is: whether an instance or a cluster, in what an answer has
+// them, and by which options.
+func about(was signed) (kind, member, options string) {
+	kind, member = "instance", "DBInstances"
+	if isCluster(was.host) {
+		kind, member = "cluster", "DBClusters"
+	}
+	id, _, _ := strings.Cut(was.host, ".")
+	return kind, member, fmt.Sprintf(" --db-%s-identifier %s --region %s", kind, id, was.region)
 }
 
 // identity names caller in a sentence.

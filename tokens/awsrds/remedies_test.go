@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"dbvalet/integration/awsfake"
 	"dbvalet/tokens"
 	"dbvalet/tokens/awsconfig"
 )
@@ -20,6 +21,7 @@ func copies(list []tokens.Remedy) (texts, copies string) {
 func TestRemediesOfARefusedTokenAreThePolicyAndTheInstance(t *testing.T) {
 	a := newAccount(t).env()
 	a.cloud(userARN)
+	t.Setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1") // which nobody need be able to ask
 	s := a.source(Options{})
 	sign(t, s, "app")
 	texts, copied := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"}))
@@ -40,6 +42,7 @@ func TestRemediesOfARefusedTokenAreThePolicyAndTheInstance(t *testing.T) {
 func TestRemediesNameTheClusterAndTheRegionThatWasNotMeant(t *testing.T) {
 	a := newAccount(t).env()
 	a.cloud(userARN)
+	t.Setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
 	s := a.source(Options{Endpoint: "shop.cluster-ro-abc123.us-east-1.rds.amazonaws.com:3306", Region: "eu-west-1", Engine: "mysql"})
 	sign(t, s, "app")
 	texts, copied := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"}))
@@ -49,6 +52,46 @@ func TestRemediesNameTheClusterAndTheRegionThatWasNotMeant(t *testing.T) {
 	if !strings.Contains(copied, "aws rds modify-db-cluster --db-cluster-identifier shop ") {
 		t.Errorf("got\n%s", copied)
 	}
+}
+
+func TestRemediesAreWhatRDSSaysWhereItMayBeAsked(t *testing.T) {
+	const off, elsewhere, allowed = "IAM authentication is off: turn it on", "account 111111111111, which we are in, has no database at this endpoint", "needs this policy"
+	for _, row := range []struct {
+		name, endpoint string
+		fill           func(*awsfake.RDS)
+		want, not      string
+	}{
+		{"off", instance, func(f *awsfake.RDS) { f.AddInstance("eu-west-1", instanceAt(instance, false)) }, off, allowed},
+		{"on", instance, func(f *awsfake.RDS) { f.AddInstance("eu-west-1", instanceAt(strings.ToUpper(instance), true)) }, allowed, "must be on"},
+		{"of another account", instance, func(f *awsfake.RDS) { f.AddInstance("eu-west-1", instanceAt("x"+instance, true)) }, elsewhere, "must be on"},
+		{"denied", instance, func(f *awsfake.RDS) { f.Fail(awsfake.Denied) }, "must be on", elsewhere},
+		{"cluster's reader", "shop.cluster-ro-abc123.eu-west-1.rds.amazonaws.com", func(f *awsfake.RDS) {
+			f.AddCluster("eu-west-1", awsfake.DBCluster{DBClusterIdentifier: "shop", ReaderEndpoint: "shop.cluster-ro-abc123.eu-west-1.rds.amazonaws.com"})
+		}, off, allowed},
+		{"cluster's custom endpoint", "own.cluster-custom-abc123.eu-west-1.rds.amazonaws.com", func(*awsfake.RDS) {}, "must be on", elsewhere},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := newAccount(t).env()
+			_, keys := a.cloud(userARN)
+			fake, err := awsfake.NewRDS(keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(fake.Close)
+			t.Setenv("AWS_ENDPOINT_URL_RDS", fake.URL)
+			row.fill(fake)
+			s := a.source(Options{Endpoint: row.endpoint + ":5432"})
+			sign(t, s, "app")
+			if texts, _ := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"})); !strings.Contains(texts, row.want) || strings.Contains(texts, row.not) {
+				t.Errorf("got\n%s\nwant %q in it, and not %q", texts, row.want, row.not)
+			}
+		})
+	}
+}
+
+func instanceAt(host string, iam bool) awsfake.DBInstance {
+	name, _, _ := strings.Cut(host, ".")
+	return awsfake.DBInstance{DBInstanceIdentifier: name, Engine: "postgres", Endpoint: &awsfake.DBEndpoint{Address: host, Port: 5432}, IAMDatabaseAuthenticationEnabled: iam}
 }
 
 func TestRemediesOfAUserThatTheDatabaseAsksForAPassword(t *testing.T) {

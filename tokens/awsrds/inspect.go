@@ -1,0 +1,50 @@
+package awsrds
+
+import (
+	"context"
+	"strings"
+
+	"dbvalet/tokens/awsconfig"
+)
+
+// A finding is what RDS says of the database behind an endpoint, to whoever may ask.
+type finding struct {
+	answered bool // RDS did, and so the rest is known
+	there    bool // in our account
+	iam      bool // IAM authentication is on
+}
+
+// inspect asks RDS for was. It takes rds:DescribeDBInstances or rds:DescribeDBClusters, which a login does
+// not: without them nothing is known, and that is no error.
+func (s *Source) inspect(ctx context.Context, was signed) (f finding) {
+	q, err := newQuery(ctx, s.options.AWS, was.region)
+	if err != nil {
+		return finding{}
+	}
+	note := func(host string, iam bool) {
+		if awsconfig.Normalize(host) == was.host {
+			f.there, f.iam = true, iam
+		}
+	}
+	if q.action = describeInstances; isCluster(was.host) {
+		q.action = describeClusters
+	}
+	err = q.pages(ctx, func(page *answer) {
+		for _, i := range page.Instances {
+			note(i.Host, i.IAM)
+		}
+		for _, c := range page.Clusters {
+			note(c.Writer, c.IAM)
+			note(c.Reader, c.IAM)
+		}
+	})
+	// An endpoint that a cluster's owner has made is in no list.
+	if err != nil || !f.there && strings.Contains(was.host, ".cluster-custom-") {
+		return finding{}
+	}
+	f.answered = true
+	return f
+}
+
+// isCluster reports whether host is an endpoint of a cluster, name.cluster-<hash>.<region>.…
+func isCluster(host string) bool { return strings.Contains(host, ".cluster-") }
