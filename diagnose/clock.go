@@ -42,9 +42,14 @@ func (v *visit) cloudSkew() time.Duration {
 func (v *visit) clock(context.Context) Step {
 	facts := ClockFacts{}
 	var texts []string
+	var right []string
 	compare := func(with, name string, skew time.Duration) {
 		facts.Compared = append(facts.Compared, SkewFacts{with, skew.Round(10 * time.Millisecond).Seconds()})
-		texts = append(texts, v.skewText(skew, name))
+		if skew.Abs() < skewSmall {
+			right = append(right, name)
+		} else {
+			texts = append(texts, skewText(skew, name))
+		}
 	}
 	cloud, database := !v.who.Clock.IsZero(), !v.probe.Clock.IsZero()
 	var worst time.Duration
@@ -56,7 +61,10 @@ func (v *visit) clock(context.Context) Step {
 		worst = v.cloudSkew()
 		compare("aws", "AWS", worst)
 	}
-	step := Step{Status: OK, Text: strings.Join(texts, ", "), Facts: facts}
+	if right != nil {
+		texts = append(texts, "agrees with "+strings.Join(right, " and "))
+	}
+	step := Step{Status: OK, Text: "this machine's " + strings.Join(texts, ", "), Facts: facts}
 	switch {
 	case !cloud && !database:
 		return Step{Status: Skipped, Text: "nobody said the time"}
@@ -71,20 +79,17 @@ func (v *visit) clock(context.Context) Step {
 	default:
 		return step
 	}
-	step.Advice = []Advice{{Text: "this machine's clock is wrong: tokens and certificates depend on it; have it set", Copy: setClock()}}
+	step.Advice = []Advice{{Text: "tokens and certificates depend on this machine's clock: have it set", Copy: setClock()}}
 	return step
 }
 
 // skewText says how far our clock is off.
-func (v *visit) skewText(skew time.Duration, other string) string {
+func skewText(skew time.Duration, other string) string {
 	direction := "ahead of"
 	if skew < 0 {
 		direction = "behind"
 	}
-	if skew.Abs() < skewSmall {
-		return "our clock is that of " + other
-	}
-	return fmt.Sprintf("our clock is %v %s %s", skew.Abs().Round(time.Second), direction, other)
+	return fmt.Sprintf("is %v %s %s", skew.Abs().Round(time.Second), direction, other)
 }
 
 // setClock is the command for that.

@@ -56,7 +56,7 @@ func (v *visit) aboutRefusal(ctx context.Context, err error, facts LoginFacts) (
 		return v.byCode(err, facts)
 	}
 	if refused && tooFar(v.cloudSkew()) {
-		advice = append(advice, Advice{Text: v.skewText(v.cloudSkew(), "AWS") + ", and so the token has the wrong time", Copy: setClock()})
+		advice = append(advice, Advice{Text: "this machine's clock " + skewText(v.cloudSkew(), "AWS") + ", and so the token has the wrong time", Copy: setClock()})
 	}
 	if refused && v.alias != "" {
 		advice = append(advice, v.realName())

@@ -73,14 +73,15 @@ func (v *visit) tcp(ctx context.Context) Step {
 func (v *visit) dialAll(ctx context.Context) []*dialled {
 	dial, addrs := (&net.Dialer{Resolver: v.Resolver}).DialContext, v.addrs
 	network := "tcp"
+	if strings.HasPrefix(v.to.Addr, "/") {
+		network, addrs = "unix", []string{v.to.Addr}
+	}
 	switch {
 	case v.to.Tunnel != nil:
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return v.to.Tunnel(ctx) }
 		addrs = []string{v.to.Addr}
-	case strings.HasPrefix(v.to.Addr, "/"):
-		network, addrs = "unix", []string{v.to.Addr}
-	case v.Dial != nil:
-		dial, addrs = v.Dial, []string{v.to.Addr}
+	case v.dialer() != nil:
+		dial, addrs = v.dialer(), []string{v.to.Addr}
 	}
 	tries := make([]*dialled, len(addrs))
 	var dialling sync.WaitGroup
@@ -113,7 +114,7 @@ func (v *visit) unreachable(tries []*dialled) Step {
 	}
 	step := failed("", "")
 	switch {
-	case v.to.Tunnel != nil || v.Dial != nil && v.hint(last) != "":
+	case v.to.Tunnel != nil || v.dialer() != nil && v.hint(last) != "":
 		step.Advice = []Advice{{Text: v.hint(last)}}
 	case errors.Is(last, syscall.ECONNREFUSED):
 		step.Advice = v.refused()

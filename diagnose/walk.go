@@ -138,6 +138,11 @@ func timedOut(err error) bool {
 	return ok && netErr.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+// dialer opens connections in place of a dial from here; nil: nothing does.
+func (v *visit) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return v.Dial
+}
+
 func (v *visit) resolver() *net.Resolver {
 	if v.Resolver != nil {
 		return v.Resolver

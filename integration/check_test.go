@@ -70,6 +70,7 @@ func runCheck(t *testing.T, env []string, args ...string) (stdout, stderr string
 	t.Helper()
 	cmd := command(t, program, env)
 	cmd.Args = append([]string{program, "check"}, args...)
+	cmd.Env = append([]string{"AWS_ENDPOINT_URL_RDS=http://127.0.0.1:1"}, cmd.Env...) // as STS
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
@@ -508,6 +509,31 @@ func TestCheckFindsFaultsOfTheMySQLLogin(t *testing.T) {
 	})
 }
 
+// Where RDS may be asked, it says what the database does not.
+func TestCheckFindsAnInstanceThatDoesNotAskIAM(t *testing.T) {
+	p := pg18(t)
+	keys := &awsfake.Keys{}
+	keys.Add(p.AccessKeyID, awsfake.Key{Secret: "another", ARN: cloudCaller})
+	sts, err := awsfake.NewSTS(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sts.Close)
+	rds, err := awsfake.NewRDS(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(rds.Close)
+	env := append(p.AWSEnvironment(), "AWS_SECRET_ACCESS_KEY=another", "AWS_ENDPOINT_URL_STS="+sts.URL, "AWS_ENDPOINT_URL_RDS="+rds.URL)
+	t.Run("of another account", func(t *testing.T) {
+		fault{env: env, route: iamRoute(p), step: "login", advice: []string{"account 123456789012, which we are in, has no database at this endpoint"}}.find(t)
+	})
+	t.Run("without IAM", func(t *testing.T) {
+		rds.AddInstance("us-east-1", awsfake.DBInstance{DBInstanceIdentifier: "orders", Engine: "postgres", Endpoint: &awsfake.DBEndpoint{Address: p.Endpoint, Port: p.Port}})
+		fault{env: env, route: iamRoute(p), step: "login", advice: []string{"IAM authentication is off", "aws rds modify-db-instance --db-instance-identifier orders --region us-east-1 --enable-iam-database-authentication"}}.find(t)
+	})
+}
+
 // Tokens are compared with the clock of AWS, which is that of the database here.
 func TestCheckFindsAClockThatIsWrong(t *testing.T) {
 	p := ownServer(t, servers.Options{})
@@ -534,7 +560,7 @@ func TestCheckFindsAClockThatIsWrong(t *testing.T) {
 		}
 	})
 	t.Run("much, and the token is good still", func(t *testing.T) {
-		fault{env: at(7 * time.Minute), route: iamRoute(p), step: "clock", text: []string{"7m0s behind AWS", "that of the database"}, advice: []string{"timedatectl set-ntp true"}}.find(t)
+		fault{env: at(7 * time.Minute), route: iamRoute(p), step: "clock", text: []string{"7m0s behind AWS", "agrees with the database"}, advice: []string{"timedatectl set-ntp true"}}.find(t)
 	})
 	t.Run("too much for the token", func(t *testing.T) {
 		if err := p.SetClockOffset(20 * time.Minute); err != nil {
