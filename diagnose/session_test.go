@@ -198,3 +198,31 @@ func TestClockIsJudgedByTheCloudsWhereItIsKnown(t *testing.T) {
 		})
 	}
 }
+
+// A nobody is a source that knows the time, and not who we are.
+type nobody struct{ source }
+
+func (nobody) Identify(context.Context) (tokens.Identity, error) {
+	now := time.Now().Round(0)
+	return tokens.Identity{Clock: now.Add(time.Hour), ClockAt: now},
+		&tokens.Error{Source: "aws", Err: errors.New("SignatureDoesNotMatch"), Advice: "the key, or the clock"}
+}
+
+// Behind a failure, only what may explain it is looked at: nobody is connected to.
+func TestStepsBehindAFailureAreThoseThatMayExplainIt(t *testing.T) {
+	w := names(t, walk(t, "db.example.com:5432", func(net.Conn, tokens.Credential, *proxy.Probe) error {
+		t.Error("somebody logs in")
+		return nil
+	}), zone{addresses: map[string][]string{"db.example.com.": {"127.0.0.1"}}})
+	w.Place.Credentials = &tokens.Cache{Source: nobody{}}
+	step, r := run(t, w, Identity)
+	if r.ExitStatus != 10 || allOf(step) != "the key, or the clock\n\n" {
+		t.Errorf("got %+v", step)
+	}
+	want := []Status{Failed, Skipped, OK, Skipped, Skipped, Skipped, Skipped, Failed}
+	for i, s := range r.Steps {
+		if s.Status != want[i] {
+			t.Errorf("%s is %s, want %s", s.Name, s.Status, want[i])
+		}
+	}
+}

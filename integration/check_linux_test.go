@@ -2,9 +2,14 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"dbvalet/integration/servers"
 )
@@ -41,4 +46,62 @@ func restart(t *testing.T, s *servers.Server) (done <-chan struct{}, stop func()
 		_ = s.Restart(ctx)
 	}()
 	return ended, stop
+}
+
+// terminal is a new one: what a program has as its output, and what somebody sees of it.
+func terminal(t *testing.T) (inside, outside *os.File) {
+	t.Helper()
+	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there are no terminals here: %v", err)
+	}
+	t.Cleanup(func() { outside.Close() })
+	if err := unix.IoctlSetPointerInt(int(outside.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(outside.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inside.Close() })
+	return inside, outside
+}
+
+func TestCheckUsesSignsAndColourOnATerminalThatHasThem(t *testing.T) {
+	addr := closedPort(t)
+	for _, row := range []struct {
+		name      string
+		env       []string
+		want, not string
+	}{
+		{"UTF-8", []string{"LANG=C.UTF-8", "TERM=xterm"}, "  \x1b[1;31m✗\x1b[0m tcp ", "FAILED"},
+		{"NO_COLOR", []string{"LANG=C.UTF-8", "TERM=xterm", "NO_COLOR=1"}, "  ✗ tcp ", "\x1b"},
+		{"another locale", []string{"LC_ALL=C", "LANG=C.UTF-8", "TERM=xterm", "NO_COLOR=1"}, "  FAILED  tcp ", "✗"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inside, outside := terminal(t)
+			cmd := command(t, program, append(row.env, "PASSWORD=x"))
+			cmd.Args = []string{program, "check", "postgres://app@" + addr + "/orders?auth=env:PASSWORD"}
+			cmd.Stdout = inside
+			err := cmd.Run()
+			if cmd.ProcessState.ExitCode() != 13 {
+				t.Fatalf("check: %v", err)
+			}
+			got := ""
+			for buf := make([]byte, 4<<10); !strings.Contains(got, "nobody listens"); { // which is on the last line
+				n, err := outside.Read(buf)
+				if err != nil {
+					t.Fatalf("after %q: %v", got, err)
+				}
+				got += string(buf[:n])
+			}
+			if !strings.Contains(got, row.want) || strings.Contains(got, row.not) {
+				t.Errorf("got %q, want %q in it, and not %q", got, row.want, row.not)
+			}
+		})
+	}
 }

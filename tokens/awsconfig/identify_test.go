@@ -1,6 +1,7 @@
 package awsconfig
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,7 +14,7 @@ import (
 // asError returns err as a *tokens.Error, nil if there is none.
 func asError(t *testing.T, err error) *tokens.Error {
 	t.Helper()
-	e, ok := err.(*tokens.Error)
+	e, ok := errors.AsType[*tokens.Error](err)
 	if err != nil && !ok {
 		t.Fatalf("got a %T", err)
 	}
