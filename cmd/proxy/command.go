@@ -75,6 +75,7 @@ func newCommand(p process) *cobra.Command {
 		newTokenCommand(),
 		newURLCommand(),
 		newDiagnoseCommand(),
+		newInitCommand(),
 		newDiscoverCommand(),
 	)
 	add(groupConfig,

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -19,6 +20,8 @@ type draft struct {
 	Database string
 	Listen   string   // empty: the default
 	Options  []option // in this order
+
+	picked bool // from what a cloud has, so that it is known how to log in
 }
 
 // An option is a key of a route and its value.
@@ -40,7 +43,7 @@ func (d draft) upstream() string {
 	switch {
 	case d.Host != "" && d.Port != "":
 		text += net.JoinHostPort(d.Host, d.Port)
-	case strings.Contains(d.Host, ":"):
+	case isIPv6(d.Host):
 		text += "[" + d.Host + "]"
 	default:
 		text += d.Host
@@ -49,6 +52,11 @@ func (d draft) upstream() string {
 		text += "/" + url.PathEscape(d.Database)
 	}
 	return text
+}
+
+func isIPv6(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Is6()
 }
 
 // url is the whole as an argument.
