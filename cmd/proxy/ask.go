@@ -53,6 +53,7 @@ func (a *asker) address() (network, addr string, err error) {
 	}
 	if addr == "" {
 		addr = ownAdmin()
+		a.flag = addr // so that it is known where to look when it has gone
 	}
 	wrong := func(text, advice string) (string, string, error) {
 		return "", "", usageError{&askError{errors.New(text), advice, true}}

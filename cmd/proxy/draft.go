@@ -21,7 +21,7 @@ type draft struct {
 	Listen   string   // empty: the default
 	Options  []option // in this order
 
-	picked bool // from what a cloud has, so that it is known how to log in
+	settled bool // how to log in is known, also where no option says it
 }
 
 // An option is a key of a route and its value.

@@ -231,7 +231,7 @@ func pick(p *prompter, found []finding) (draft, error) {
 		for i, row := range rows {
 			if answer == strings.TrimSpace(row[0]) || answer == row[1] {
 				chosen = drafts[i]
-				chosen.picked = true
+				chosen.settled = true
 				return answer, nil
 			}
 		}

@@ -81,6 +81,8 @@ func parseURL(text string) (draft, error) {
 			d.add(key, value)
 		}
 	}
+	likely, written := d.likelyAuth()
+	d.settled = likely != "" && !written
 	return d, nil
 }
 
@@ -126,7 +128,7 @@ func (d *draft) likelyAuth() (auth string, written bool) {
 }
 
 func (o *initOptions) askAuth(p *prompter, d *draft, _ []*config.Route) error {
-	if d.option("auth") != "" || d.picked {
+	if d.option("auth") != "" || d.settled {
 		return nil
 	}
 	likely, written := d.likelyAuth()

@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// unusedAddr is an address on which nobody listens now.
+func unusedAddr(t *testing.T) (addr, port string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	addr = ln.Addr().String()
+	_, port, _ = net.SplitHostPort(addr)
+	return addr, port
+}
+
+// configured starts dbvalet with names of routes in the user's own file, which is in home.
+func configured(t *testing.T, home string, env []string, names ...string) *valet {
+	t.Helper()
+	cmd := command(t, program, append(env, "HOME="+home), names...)
+	return startCommand(t, cmd, len(names))
+}
+
+func TestInitsFileServesPSQL(t *testing.T) {
+	p := pg18(t)
+	home := t.TempDir()
+	addr, port := unusedAddr(t)
+	first := strings.Replace(iamRoute(p), "listen=127.0.0.1:0&", "", 1)
+	_, stderr, status := toItsEnd(t, []string{"HOME=" + home}, "", "init", "--yes", "--upstream", first, "--port", port, "--name=orders")
+	if status != 0 {
+		t.Fatalf("status %d\n%s", status, stderr)
+	}
+	second := strings.Replace(route("scram", p, "auth=env:PW"), "listen=127.0.0.1:0&", "", 1)
+	_, port = unusedAddr(t)
+	// The answers: where it is, the port, the name, and that it may be written.
+	_, stderr, status = toItsEnd(t, []string{"HOME=" + home}, second+"\n"+port+"\nscram\ny\n", "init")
+	if status != 0 || !strings.Contains(stderr, "dbvalet psql scram") {
+		t.Fatalf("status %d\n%s", status, stderr)
+	}
+	v := configured(t, home, append(p.AWSEnvironment(), "PW="+p.SCRAMPassword), "orders", "scram")
+	if v.addrs[0] != addr {
+		t.Errorf("it listens on %s, want %s", v.addrs[0], addr)
+	}
+	psqlProgram.logsInAs(t, v, 0, "app")
+	psqlProgram.logsInAs(t, v, 1, "scram")
+}
+
+// TestInitTalksToSomebodyInTerminal types what a person types: a mistake, Ctrl-C, and then the answers.
+func TestInitTalksToSomebodyInTerminal(t *testing.T) {
+	p := pg18(t)
+	home := t.TempDir()
+	_, port := unusedAddr(t)
+	pane := newTmuxPane(t, append(p.AWSEnvironment(), "HOME="+home)...)
+	pane.enter(program + " init")
+	pane.await("Database: ")
+	pane.enter("no such/place")
+	pane.await("that is no place of a database", "hint: write HOST")
+	pane.enter(p.Endpoint)
+	pane.await("PostgreSQL or MySQL [postgres]: ")
+	pane.press("C-c")
+	pane.await("^C\n$")
+	pane.enter("echo status=$?")
+	pane.await("\nstatus=130")
+	if entries, err := os.ReadDir(home); err != nil || len(entries) != 0 {
+		t.Errorf("got %v, %v in the home after Ctrl-C, want nothing", entries, err)
+	}
+
+	pane = newTmuxPane(t, append(p.AWSEnvironment(), "HOME="+home)...)
+	pane.enter(program + " init; echo again=$?")
+	for _, row := range []struct{ asked, answer string }{
+		{"Database: ", strings.Replace(iamRoute(p), "listen=127.0.0.1:0&", "", 1)},
+		{"Port for clients [", port},
+		{"Name of the route [", "orders"},
+		{"upstream: postgres://app@" + p.Endpoint, ""}, // Enter writes it
+	} {
+		pane.await(row.asked)
+		pane.enter(row.answer)
+	}
+	pane.await("wrote ", "dbvalet check orders", "again=0")
+	path := filepath.Join(home, ".config", "dbvalet", "dbvalet.yaml")
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("got %v, %v, want a file with 0600", info, err)
+	}
+	if out, err := exec.Command("find", home, "-name", "*.tmp").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v, files that are left: %s", err, out)
+	}
+	v := configured(t, home, p.AWSEnvironment(), "orders")
+	psqlProgram.logsInAs(t, v, 0, "app")
+}
