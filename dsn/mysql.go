@@ -144,7 +144,7 @@ func (t Target) mysqlSQLAlchemy(at place) (string, error) {
 // mysqlAtlas is for Atlas, which decodes the URL and makes a DSN for go-sql-driver of it.
 func (t Target) mysqlAtlas(at place) (string, error) {
 	if strings.ContainsAny(t.Database, "/?%") {
-		return "", &unsaid{errors.New("Atlas reads no URL of a database with /, ? or % in its name"), "leave the database out, and name the schema with --schema"}
+		return "", &unsaid{errors.New("no URL for Atlas can have a database with /, ? or % in its name"), "leave the database out, and name the schema with --schema"}
 	}
 	if _, err := t.mysqlGo(at); err != nil {
 		return "", err

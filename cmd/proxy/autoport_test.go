@@ -229,6 +229,20 @@ func TestReloadKeepsThePortOfListenAuto(t *testing.T) {
 	}
 }
 
+func TestListenAutoStandsInAListWithOthers(t *testing.T) {
+	stateHome(t)
+	t.Setenv("PW", secret)
+	const route = "mysql://app@db.example.com/orders?auth=env:PW&tls=require"
+	f, _ := newFleet(t, route+"&listen=127.0.0.1:0&listen=auto", route+"&name=twice&listen=auto&listen=auto")
+	served := f.served()
+	if n := len(served[0].listeners); served[0].failure != nil || n != 2 {
+		t.Errorf("got %d listeners, %v; want both", n, served[0].failure)
+	}
+	if err := served[1].failure; err == nil || !strings.Contains(err.Error(), "given twice") {
+		t.Errorf("of listen=auto twice: got %v", err)
+	}
+}
+
 func FuzzParsePorts(f *testing.F) {
 	f.Add([]byte(`{"ports":[{"route":"orders","endpoint":"db.example.com:5432","port":5433}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -135,7 +135,7 @@ func (f *fleet) openPorts(s *service, p *plan) error {
 	for i, addr := range s.route.Listen {
 		at := placeOf(s.route, s.protocol, i)
 		if _, ok := p.ports[at]; ok {
-			return &proxy.ListenError{Addr: addr, Err: errors.New("another route listens there"), Advice: "choose another port in listen="}
+			return givenTwice(addr)
 		}
 		if ports, ok := p.open[at]; ok {
 			p.ports[at] = ports
@@ -162,6 +162,14 @@ func (f *fleet) openPorts(s *service, p *plan) error {
 		}
 	}
 	return nil
+}
+
+// givenTwice is the error for an address that is in the configuration already.
+func givenTwice(addr string) error {
+	if addr == autoListen {
+		return &proxy.ListenError{Addr: addr, Err: errors.New("it is given twice, and a route has one such port"), Advice: "leave one of them out"}
+	}
+	return &proxy.ListenError{Addr: addr, Err: errors.New("another route listens there"), Advice: "choose another port in listen="}
 }
 
 // listen opens what r has at a place.
