@@ -161,6 +161,7 @@ func TestWhatCanNotBeSaidSaysWhatToDo(t *testing.T) {
 		{Target{Scheme: "postgres", Addr: v4, Database: "a?b"}, "node", "object"},
 		{Target{Scheme: "mysql", Addr: v4, Database: "a/b"}, "atlas", "--schema"},
 		{Target{Scheme: "mysql", Addr: v4, User: "a:b"}, "atlas", "Config"},
+		{Target{Scheme: "mysql", Addr: v4, Password: tokens.NewSecret("é")}, "sqlalchemy", "another password"},
 	} {
 		if text, err := row.target.For(row.tool); err == nil || text != "" || !strings.Contains(hint(err), row.hint) {
 			t.Errorf("%s on %v: got %q, %v (hint: %s), want a hint with %q", row.tool, row.target.Addr, text, err, hint(err), row.hint)

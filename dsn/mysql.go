@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // mysql is for the clients of MySQL and MariaDB alike, which take "localhost" for a socket. MariaDB's from
@@ -119,6 +120,9 @@ func (t Target) pymysql(at place) (string, error) {
 	}
 	set("user", t.User)
 	set("password", t.Password.Reveal())
+	if !isASCII(t.Password.Reveal()) { // which it would encode as Latin-1
+		args[len(args)-1] += ".encode()"
+	}
 	set("database", t.Database)
 	if t.encrypts(at) {
 		args = append(args, `ssl={"check_hostname": False}`)
@@ -128,6 +132,9 @@ func (t Target) pymysql(at place) (string, error) {
 
 // mysqlSQLAlchemy is for SQLAlchemy with PyMySQL. About the database see postgresSQLAlchemy.
 func (t Target) mysqlSQLAlchemy(at place) (string, error) {
+	if !isASCII(t.Password.Reveal()) {
+		return "", &unsaid{errors.New("PyMySQL takes the password of a URL for Latin-1, and this one has other characters than those of ASCII"), "choose another password"}
+	}
 	var q query
 	path := t.Database
 	if escape(path) != path {
@@ -139,6 +146,10 @@ func (t Target) mysqlSQLAlchemy(at place) (string, error) {
 		q.add("ssl_check_hostname", "false")
 	}
 	return "mysql+pymysql://" + t.userinfo() + at.authority() + "/" + path + q.String(), nil
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // mysqlAtlas is for Atlas, which decodes the URL and makes a DSN for go-sql-driver of it.

@@ -38,9 +38,9 @@ type lines struct {
 }
 
 // forTool is what "dbvalet url" prints for a tool.
-func (l lines) forTool(tool string) string {
+func (l lines) forTool(tool string, more ...string) string {
 	l.t.Helper()
-	cmd := exec.Command(program, "url", l.route, "--for", tool)
+	cmd := exec.Command(program, append([]string{"url", l.route, "--for", tool}, more...)...)
 	cmd.Env = []string{"HOME=/var/empty", "XDG_STATE_HOME=" + l.state, "GORACE=atexit_sleep_ms=0"}
 	stdout, stderr, err := finish(l.t, cmd)
 	if err != nil || stderr != "" {
@@ -196,5 +196,50 @@ func TestMySQLClientsConnectWithWhatURLPrints(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestRevealedPasswordLetsClientsIn asks for a password that has to be quoted and encoded wherever it goes.
+func TestRevealedPasswordLetsClientsIn(t *testing.T) {
+	const password = "p@ss:w/rd?#%&' é"
+	file := filepath.Join(t.TempDir(), "local")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, m := pg18(t), ordinaryMySQL(t, "mariadb11")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	state := t.TempDir()
+	pg := lines{t, state, autoListening(iamRoute(p, "local_password=file:"+file))}
+	my := lines{t, state, autoListening(mysqlRoute("app", m, "local_password=file:"+file))}
+	start(t, append(p.AWSEnvironment(), "XDG_STATE_HOME="+state), pg.route)
+	start(t, append(m.AWSEnvironment(), "XDG_STATE_HOME="+state), my.route)
+
+	conn, err := pgx.Connect(ctx, pg.forTool("go", "--reveal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close(ctx)
+	db, err := sql.Open("mysql", my.forTool("go", "--reveal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if got := ask(t, db, "SELECT CURRENT_USER()"); got != "app@%" {
+		t.Errorf("go-sql-driver is %q", got)
+	}
+	for driver, l := range map[string]lines{"pg": pg, "mysql2": my} {
+		cmd, err := servers.Node(ctx, filepath.Join("testdata", "lines_client.js"), driver, l.forTool("node", "--reveal"))
+		prints(t, cmd, err, map[string]string{"pg": "app ", "mysql2": "app@% "}[driver]+p.Database)
+	}
+	cmd, err := servers.Python(ctx, filepath.Join("testdata", "lines_client.py"), my.forTool("python", "--reveal"))
+	prints(t, cmd, err, "app@% "+m.Database)
+
+	command := my.forTool("mysql", "--reveal")
+	cmd, err = servers.MySQLClient(ctx, "mariadb11", "mariadb", append(shellWords(t, "mysql", command), "--batch", "--skip-column-names", "-e", "SELECT CURRENT_USER()")...)
+	cmd.Env = append(cmd.Env, "MYSQL_PWD="+password)
+	prints(t, cmd, err, "app@%")
+	if !strings.HasPrefix(command, "MYSQL_PWD=") {
+		t.Errorf("the password is not in a variable: %s", command)
 	}
 }
