@@ -17,7 +17,7 @@ const (
 func routesShown() any {
 	const hostile = `</script><script>alert(1)</script><img src=x onerror="alert(1)">'"` + "\u202e"
 	return map[string]any{"version": hostile, "routes": []any{map[string]any{
-		"name": hostile, "state": "served", "auth": hostile, "upstream": hostile,
+		"name": hostile, "state": "served", "auth": hostile, "endpoint": hostile,
 		"connect":     []any{map[string]any{"command": hostile, "url": "javascript:alert(1)" + hostile}},
 		"credentials": []any{map[string]any{"id": hostile, "expires": hostile}},
 		"clients":     []any{map[string]any{"user": hostile, "database": hostile, "program": hostile, "peer": hostile, "since": hostile}},

@@ -20,7 +20,7 @@ var settings = []setting{
 	{Key{
 		Name: "admin", Kind: Text, Group: groupSeeing, Example: "127.0.0.1:9901",
 		Doc: "Where the admin endpoints are: an address of this machine, or a directory for a unix socket. " +
-			"They are GET /status, /startup, /livez, /readyz and /metrics, and POST /reload and /quitquitquit, for the own user and root. Without it there are none.",
+			"They are GET / (in a browser, the status page), /status, /events, /startup, /livez, /readyz and /metrics, and POST /sessions/close, /reload and /quitquitquit, for the own user and root. Without it there are none.",
 	}, func(s *Settings) any { return &s.Admin }},
 	{Key{
 		Name: "metrics", Kind: Text, Group: groupSeeing, Example: "0.0.0.0:9902",

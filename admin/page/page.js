@@ -83,13 +83,16 @@ function tell(e) {
 // tick lets time pass.
 function tick() {
   document.querySelectorAll('time[data-as]').forEach(tell);
-  document.querySelectorAll('.life[data-to]').forEach(e => {
-    const from = Date.parse(e.dataset.from), to = Date.parse(e.dataset.to);
-    const left = Math.min(1, Math.max(0, (to - now()) / (to - from)));
-    e.firstElementChild.style.transform = `scaleX(${left.toFixed(4)})`;
-    set(e, 'data-is', left < 0.1 ? 'late' : 'good');
-  });
+  document.querySelectorAll('.life[data-to]').forEach(fade);
   for (const e of byId('routes').querySelectorAll('section')) if (e.shown) chart(e, e.shown.connects ?? []);
+}
+
+// fade makes e, the bar of a credential's life, as long as what is left of it.
+function fade(e) {
+  const from = Date.parse(e.dataset.from), to = Date.parse(e.dataset.to);
+  const left = to > from ? Math.min(1, Math.max(0, (to - now()) / (to - from))) : 0;
+  e.firstElementChild.style.transform = `scaleX(${left.toFixed(4)})`;
+  set(e, 'data-is', left < 0.1 ? 'late' : 'good');
 }
 
 function bytes(n) {
@@ -100,7 +103,7 @@ function bytes(n) {
   return `${n < 10 ? n.toFixed(1) : n.toFixed(0)} ${units[i]}`;
 }
 
-const milliseconds = n => n >= 1000 ? `${(n / 1000).toFixed(1)} s` : n >= 10 ? `${n.toFixed(0)} ms` : `${n.toFixed(1)} ms`;
+const milliseconds = n => n < 0.05 ? 'under 0.1 ms' : n >= 1000 ? `${(n / 1000).toFixed(1)} s` : n >= 10 ? `${n.toFixed(0)} ms` : `${n.toFixed(1)} ms`;
 const count = (n, one) => n === 1 ? `1 ${one}` : `${n} ${one}s`;
 
 // news is a line for people: what came of what they did, or what has changed.
@@ -159,14 +162,18 @@ function ask(button, session) {
 
 function answered() {
   if (byId('ask').returnValue !== 'close') return;
-  busy(asked.button, async () => {
-    const {ok, status, text} = await post('/sessions/close?id=' + encodeURIComponent(asked.id));
+  const {button, id} = asked;
+  busy(button, async () => {
+    say(button, 'Closing');
+    const {ok, status, text} = await post('/sessions/close?id=' + encodeURIComponent(id));
     if (ok) news('The session is closed.');
     else news(status === 404 ? 'The session had ended already.' : text);
+    say(button, 'Close');
   });
 }
 
-const program = s => (s.program || 'A program') + (s.pid ? ` (pid ${s.pid})` : '');
+// program names the client: on TCP, Landlock keeps dbvalet from finding out more than the address.
+const program = s => s.program ? `${s.program} (pid ${s.pid})` : s.client;
 
 const stages = ['credential', 'dial', 'tls', 'auth'];
 const kinds = {postgres: 'PostgreSQL', mysql: 'MySQL'};
@@ -185,10 +192,10 @@ function chart(e, spans) {
   e.charted = state;
 
   const sessions = seen.reduce((n, s) => n + s.sessions, 0), failed = seen.reduce((n, s) => n + s.failed, 0);
-  let text = sessions + failed === 0 ? 'Nobody has connected in the last 15 minutes.' : `${count(sessions, 'session')} began in the last 15 minutes`;
+  let text = sessions ? `${count(sessions, 'session')} began in 15 minutes` : failed ? 'No session began in 15 minutes' : 'Nobody has connected in 15 minutes';
   if (failed) text += `, ${failed} failed`;
-  if (latest) text += `; the latest took ${milliseconds(latest.total_ms)}, the slowest ${milliseconds(Math.max(...timed.map(s => s.slowest_ms)))}`;
-  if (sessions + failed > 0) text += '.';
+  if (latest) text += `; ${milliseconds(latest.total_ms)} of late, ${milliseconds(Math.max(...timed.map(s => s.slowest_ms)))} at most`;
+  text += '.';
   say(slot(e, 'chart-text'), text);
   const bars = slot(e, 'bars');
   set(bars, 'aria-label', 'Time to connect by stage, over the last 15 minutes');
@@ -196,7 +203,7 @@ function chart(e, spans) {
   show(e.querySelector('.axis'), timed.length > 0);
   show(slot(e, 'legend'), timed.length > 0);
   if (!latest) return;
-  say(slot(e, 'top'), `full height: ${milliseconds(top)}`);
+  say(slot(e, 'top'), `highest ${milliseconds(top)}`);
   keyed(bars, timed, s => s.began, () => {
     const g = svg('g');
     g.append(svg('title'), ...stages.map(stage => {
@@ -243,7 +250,8 @@ function updateRoute(e, r) {
   say(slot(e, 'state'), served ? 'Served' : 'Not served');
   set(slot(e, 'state'), 'data-is', r.state);
   say(slot(e, 'kind'), kinds[r.scheme] ?? r.scheme);
-  say(slot(e, 'upstream'), r.upstream);
+  const way = r.upstream && r.upstream !== r.endpoint ? ` by way of ${r.upstream}` : '';
+  say(slot(e, 'upstream'), (r.endpoint ?? '') + way);
   show(slot(e, 'trouble'), !served);
   say(slot(e, 'trouble-error'), r.error);
   say(slot(e, 'trouble-hint'), r.hint);
@@ -291,6 +299,7 @@ function updateCredential(e, c) {
   stamp(slot(e, 'left'), c.expires);
   set(slot(e, 'life'), 'data-from', c.issued ?? c.fetched);
   set(slot(e, 'life'), 'data-to', c.expires);
+  fade(slot(e, 'life'));
 }
 
 function session(s) {
@@ -318,7 +327,7 @@ function updateSession(e, s) {
 function updateError(e, f) {
   stamp(slot(e, 'at'), f.at);
   say(slot(e, 'stage'), f.stage);
-  say(slot(e, 'by'), [f.times > 1 ? `${f.times} times` : '', f.program].filter(Boolean).join(', '));
+  say(slot(e, 'by'), [f.times > 1 ? `${f.times} times` : '', f.program || f.client].filter(Boolean).join(', '));
   say(slot(e, 'error'), f.error);
   say(slot(e, 'hint'), f.hint);
   show(slot(e, 'hint'), !!f.hint);
@@ -399,6 +408,7 @@ function listen() {
 }
 
 byId('reload')?.addEventListener('click', () => busy(byId('reload'), reload));
+show(byId('link'), true);
 if (byId('reload')) show(byId('reload'), true);
 byId('ask').addEventListener('close', answered);
 document.addEventListener('visibilitychange', listen);

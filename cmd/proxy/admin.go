@@ -147,8 +147,9 @@ type routeStatus struct {
 	Error    string   `json:"error,omitempty"` // why it failed
 	Hint     string   `json:"hint,omitempty"`
 	Listen   []string `json:"listen"`
-	Upstream string   `json:"upstream"`      // what is dialled
-	Via      string   `json:"via,omitempty"` // by way of what
+	Endpoint string   `json:"endpoint,omitempty"` // the database's own name
+	Upstream string   `json:"upstream"`           // what is dialled
+	Via      string   `json:"via,omitempty"`      // by way of what
 	Auth     string   `json:"auth"`
 	Security string   `json:"security"`           // how the database is verified
 	Allow    string   `json:"allow"`              // who may come in
@@ -207,12 +208,13 @@ func (s *service) status() routeStatus {
 			Listen: s.route.Listen, Auth: sourceName(s.route.Auth),
 		}
 	}
-	upstream, _ := s.where()
+	upstream, endpoint := s.where()
 	counts := &s.server.Counts
 	route := routeStatus{
 		Name:     s.route.Name,
 		State:    "served",
 		Listen:   []string{},
+		Endpoint: endpoint,
 		Upstream: upstream,
 		Via:      viaText(s.route),
 		Auth:     sourceName(s.route.Auth),

@@ -90,8 +90,8 @@ func TestStatusShowsRoutesWithoutSecrets(t *testing.T) {
 		r.Listen, r.Connect = nil, nil
 	}
 	want := status{Version: version, State: "ready", Routes: []routeStatus{
-		{Name: "db", State: "served", Scheme: "postgres", User: "app", Database: "orders", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
-		{Name: "two", State: "served", Scheme: "mysql", User: "app", Database: "orders", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
+		{Name: "db", State: "served", Scheme: "postgres", User: "app", Database: "orders", Endpoint: "db.example.com:5432", Upstream: "192.0.2.1:6432", Auth: "exec:print-it", Security: "TLS require, server not verified", Allow: peer.Policy{}.String()},
+		{Name: "two", State: "served", Scheme: "mysql", User: "app", Database: "orders", Endpoint: "db.example.com:3306", Upstream: "db.example.com:3306", Auth: "hashivault://kv/orders", Security: "TLS require, server not verified", Allow: "pod (everybody in this network namespace)"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

@@ -104,7 +104,7 @@ func (s *service) closeSession(ctx context.Context, id string) (found bool, err 
 	if session == nil {
 		return false, nil
 	}
-	why := &proxy.Farewell{Text: "somebody who looks after dbvalet has closed this session", Advice: "connect again"}
+	why := &proxy.Farewell{Text: "this session was closed by hand, at the admin endpoint", Advice: "connect again"}
 	return true, s.server.Dismiss(ctx, func(other *proxy.Session) bool { return other == session }, why, dismissTime)
 }
 
