@@ -11,8 +11,8 @@ import (
 	"dbvalet/integration/servers"
 )
 
-// openPSQL opens a session of psql at addr, which does nothing until the test ends or stop is called.
-func openPSQL(t *testing.T, addr string) (stop func()) {
+// idlePSQL opens a session of psql at addr, which does nothing until the test ends or stop is called.
+func idlePSQL(t *testing.T, addr string) (stop func()) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	cmd, err := servers.Client(t.Context(), "18", "psql", "-X", "-w", "host="+host+" port="+port+" user=x dbname=orders")
@@ -38,7 +38,7 @@ func TestStatusShowsOpenSessionOfPSQL(t *testing.T) {
 	socket := "--admin=" + filepath.Join(t.TempDir(), "admin.sock")
 	v := startCommand(t, command(t, program, p.AWSEnvironment(), socket, iamRoute(p, "name=orders")), 1)
 	v.next("admin ready", 0)
-	openPSQL(t, v.addrs[0])
+	idlePSQL(t, v.addrs[0])
 	var stdout string
 	waitUntil(t, "the status shows the session", func() bool {
 		var status int
@@ -109,7 +109,7 @@ func TestStatusOfDbvaletInTerminalIsWatched(t *testing.T) {
 	if watching.tmux("display-message", "-p", "#{cursor_flag}") != "0" {
 		t.Error("the cursor is not hidden")
 	}
-	stop := openPSQL(t, addr)
+	stop := idlePSQL(t, addr)
 	if seen := watching.await(" idle\n"); strings.Contains(seen, "no session is open") || strings.Count(seen, "orders  served") != 1 {
 		t.Errorf("it was not written in place:\n%s", seen)
 	}
