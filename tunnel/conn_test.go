@@ -41,6 +41,8 @@ func TestConnectionsThroughSSHAreLikeOthers(t *testing.T) {
 func TestHalfCloseArrives(t *testing.T) {
 	ours, theirs, _ := pipe(t)
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	_ = ours.SetReadDeadline(time.Now().Add(patience))
+	_ = theirs.SetReadDeadline(time.Now().Add(patience))
 	heard := make(chan []byte, 1)
 	go func() {
 		all, _ := io.ReadAll(theirs)
@@ -87,6 +89,25 @@ func TestNothingIsLostWhenADeadlinePasses(t *testing.T) {
 		default:
 			want++
 		}
+	}
+}
+
+// A deadline that has passed counts, whatever there is to read: that is how a reader is stopped.
+func TestDeadlineCountsWhereThereIsSomethingToRead(t *testing.T) {
+	ours, theirs, _ := pipe(t)
+	if _, err := theirs.Write([]byte("ab")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	for _, want := range "ab" {
+		if _, err := ours.Read(b); err != nil || b[0] != byte(want) {
+			t.Fatalf("got %q, %v, want %q", b, err, want)
+		}
+		_ = ours.SetReadDeadline(time.Unix(1, 0))
+		if n, err := ours.Read(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %d bytes, %v, want the deadline", n, err)
+		}
+		_ = ours.SetReadDeadline(time.Time{})
 	}
 }
 
