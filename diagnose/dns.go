@@ -40,7 +40,7 @@ func (v *visit) dns(ctx context.Context) Step {
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		v.addrs, v.private = []string{v.to.Addr}, addr.IsPrivate()
-		return skip(host + " is an address")
+		return skip(host + " is an address" + v.instead(host))
 	}
 	return v.lookUp(ctx, host, port)
 }
@@ -73,6 +73,7 @@ func (v *visit) lookUp(ctx context.Context, host, port string) Step {
 	if v.private {
 		text += " (private)"
 	}
+	text += v.instead(host)
 	step := Step{Status: OK, Text: text, Facts: facts}
 	if dbtls.IsRDS(facts.CNAME) && !dbtls.IsRDS(host) && host == v.Host {
 		v.alias = facts.CNAME
@@ -81,6 +82,14 @@ func (v *visit) lookUp(ctx context.Context, host, port string) Step {
 		}
 	}
 	return step
+}
+
+// instead says that what is dialled is not what the route names.
+func (v *visit) instead(host string) string {
+	if v.Host == "" || v.Host == host {
+		return ""
+	}
+	return ", by dial= in place of " + v.Host
 }
 
 // cname returns where the aliases of host end, and nothing if it is none.

@@ -7,24 +7,18 @@ import (
 	"testing"
 	"time"
 
+	"dbvalet/integration/dnsfake"
 	"dbvalet/proxy"
 )
 
 const instance = "orders.abc123.us-east-1.rds.amazonaws.com"
 
-// names has w look names up in z.
-func names(t *testing.T, w *Walk, z zone) *Walk {
-	t.Helper()
-	w.Resolver = z.serve(t)
-	return w
-}
-
 func TestDNSFollowsANameToItsAddresses(t *testing.T) {
 	addr := open(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(addr)
-	w := names(t, walk(t, "db.example.com:"+port, good), zone{
-		aliases:   map[string]string{"db.example.com.": "primary.example.com."},
-		addresses: map[string][]string{"primary.example.com.": {"127.0.0.1"}},
+	w := names(t, walk(t, "db.example.com:"+port, good), dnsfake.Zone{
+		Aliases:   map[string]string{"db.example.com.": "primary.example.com."},
+		Addresses: map[string][]string{"primary.example.com.": {"127.0.0.1"}},
 	})
 	step, r := run(t, w, DNS)
 	if !r.OK || step.Status != OK || step.Text != "db.example.com -> primary.example.com -> 127.0.0.1" {
@@ -39,9 +33,9 @@ func TestDNSFollowsANameToItsAddresses(t *testing.T) {
 func TestDNSCorrectsARouteThatNamesAnAliasOfAnRDSEndpoint(t *testing.T) {
 	addr := open(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(addr)
-	z := zone{
-		aliases:   map[string]string{"db.example.com.": instance + "."},
-		addresses: map[string][]string{instance + ".": {"127.0.0.1"}},
+	z := dnsfake.Zone{
+		Aliases:   map[string]string{"db.example.com.": instance + "."},
+		Addresses: map[string][]string{instance + ".": {"127.0.0.1"}},
 	}
 	w := names(t, walk(t, "db.example.com:"+port, good), z)
 	w.Upstream = "postgres://app@db.example.com:" + port + "/orders"
@@ -61,12 +55,12 @@ func TestDNSCorrectsARouteThatNamesAnAliasOfAnRDSEndpoint(t *testing.T) {
 func TestDNSThatDoesNotKnowIsToldFromDNSThatDoesNotAnswer(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		zone   zone
+		zone   dnsfake.Zone
 		advice string
 	}{
-		{"no such name", zone{}, "private zone"},
-		{"server failure", zone{failing: true}, "does not know now"},
-		{"silence", zone{silent: true}, "does not answer"},
+		{"no such name", dnsfake.Zone{}, "private zone"},
+		{"server failure", dnsfake.Zone{Failing: true}, "does not know now"},
+		{"silence", dnsfake.Zone{Silent: true}, "does not answer"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := names(t, walk(t, instance+":5432", good), row.zone)

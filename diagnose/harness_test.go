@@ -3,16 +3,13 @@ package diagnose
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"dbvalet/integration/dnsfake"
 	"dbvalet/proxy"
 	dbtls "dbvalet/tls"
 	"dbvalet/tokens"
@@ -128,87 +125,14 @@ func open(t *testing.T, addr string) string {
 	return ln.Addr().String()
 }
 
-// A zone is what a name server knows: names with a dot at the end.
-type zone struct {
-	aliases   map[string]string
-	addresses map[string][]string
-	failing   bool // it knows nothing, and says so
-	silent    bool // it says nothing
-}
-
-// serve answers until the test ends, and returns a resolver that asks it.
-func (z zone) serve(t *testing.T) *net.Resolver {
+// names has w look names up in z.
+func names(t *testing.T, w *Walk, z dnsfake.Zone) *Walk {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	server, err := dnsfake.Start("127.0.0.1:0", z)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if answer, err := z.answer(buf[:n]); err == nil && !z.silent {
-				_, _ = conn.WriteTo(answer, from)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		conn.Close()
-		<-done
-	})
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
-}
-
-func (z zone) answer(query []byte) ([]byte, error) {
-	var parser dnsmessage.Parser
-	header, err := parser.Start(query)
-	if err != nil {
-		return nil, err
-	}
-	question, err := parser.Question()
-	if err != nil {
-		return nil, err
-	}
-	header.Response, header.Authoritative, header.RecursionAvailable = true, true, true
-	name := question.Name.String()
-	_, isAlias := z.aliases[name]
-	switch {
-	case z.failing:
-		header.RCode = dnsmessage.RCodeServerFailure
-	case !isAlias && z.addresses[name] == nil:
-		header.RCode = dnsmessage.RCodeNameError
-	}
-	b := dnsmessage.NewBuilder(nil, header)
-	if err := errors.Join(b.StartQuestions(), b.Question(question), b.StartAnswers()); err != nil {
-		return nil, err
-	}
-	at := func(name string) dnsmessage.ResourceHeader {
-		return dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Class: dnsmessage.ClassINET, TTL: 1}
-	}
-	for z.aliases[name] != "" && !z.failing {
-		if err := b.CNAMEResource(at(name), dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName(z.aliases[name])}); err != nil {
-			return nil, err
-		}
-		name = z.aliases[name]
-	}
-	for _, text := range z.addresses[name] {
-		addr := netip.MustParseAddr(text)
-		switch {
-		case addr.Is4() && question.Type == dnsmessage.TypeA:
-			err = b.AResource(at(name), dnsmessage.AResource{A: addr.As4()})
-		case addr.Is6() && question.Type == dnsmessage.TypeAAAA:
-			err = b.AAAAResource(at(name), dnsmessage.AAAAResource{AAAA: addr.As16()})
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return b.Finish()
+	t.Cleanup(server.Close)
+	w.Resolver = server.Resolver()
+	return w
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dbvalet/integration/dnsfake"
 	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
@@ -213,7 +214,7 @@ func TestStepsBehindAFailureAreThoseThatMayExplainIt(t *testing.T) {
 	w := names(t, walk(t, "db.example.com:5432", func(net.Conn, tokens.Credential, *proxy.Probe) error {
 		t.Error("somebody logs in")
 		return nil
-	}), zone{addresses: map[string][]string{"db.example.com.": {"127.0.0.1"}}})
+	}), dnsfake.Zone{Addresses: map[string][]string{"db.example.com.": {"127.0.0.1"}}})
 	w.Place.Credentials = &tokens.Cache{Source: nobody{}}
 	step, r := run(t, w, Identity)
 	if r.ExitStatus != 10 || allOf(step) != "the key, or the clock\n\n" {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dbvalet/integration/dnsfake"
 	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
@@ -19,7 +20,7 @@ func TestTCPTriesEveryAddressOfTheName(t *testing.T) {
 	w := names(t, walk(t, "db.example.com:"+port, func(conn net.Conn, cred tokens.Credential, p *proxy.Probe) error {
 		used = conn.RemoteAddr().String()
 		return good(conn, cred, p)
-	}), zone{addresses: map[string][]string{"db.example.com.": {"127.0.0.2", "127.0.0.3"}}})
+	}), dnsfake.Zone{Addresses: map[string][]string{"db.example.com.": {"127.0.0.2", "127.0.0.3"}}})
 	step, r := run(t, w, TCP)
 	if !r.OK || step.Status != Warning || used != addr || !strings.Contains(step.Text, "127.0.0.3:"+port+": connect: connection refused") {
 		t.Errorf("got %+v, session with %s, want the address that is dead named", step, used)

@@ -3,6 +3,8 @@ package diagnose
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -77,5 +79,30 @@ func TestReportIsTheDocumentedJSON(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("got %s, want %s in it", text, want)
 		}
+	}
+}
+
+func TestEveryFieldIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, kind := range []any{
+		Report{}, Step{}, Advice{}, IdentityFacts{}, CredentialFacts{}, DNSFacts{}, TCPFacts{}, DialFacts{}, TLSFacts{}, LoginFacts{}, ClockFacts{}, SkewFacts{},
+	} {
+		fields := reflect.TypeOf(kind)
+		for i := range fields.NumField() {
+			name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+			if name == "-" {
+				continue
+			}
+			if seen++; !strings.Contains(string(text), "`"+name+"`") {
+				t.Errorf("%s: %s is not in docs/check.md", fields.Name(), name)
+			}
+		}
+	}
+	if seen < 40 {
+		t.Errorf("looked at %d fields only", seen)
 	}
 }

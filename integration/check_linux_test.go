@@ -2,15 +2,18 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"dbvalet/integration/dnsfake"
 	"dbvalet/integration/servers"
 )
 
@@ -105,3 +108,47 @@ func TestCheckUsesSignsAndColourOnATerminalThatHasThem(t *testing.T) {
 		})
 	}
 }
+
+// TestRouteThatCheckHasCorrectedWorks gives dbvalet a name server that knows an alias of the endpoint.
+func TestRouteThatCheckHasCorrectedWorks(t *testing.T) {
+	needsUsers(t)
+	p := ownServer(t, servers.Options{Certificate: servers.Certificate{Names: []string{postgresEndpoint}}})
+	// Only port 53 can be named in resolv.conf.
+	dns, err := dnsfake.Start("127.0.0.53:53", dnsfake.Zone{
+		Aliases:   map[string]string{"db.example.com.": p.Endpoint + "."},
+		Addresses: map[string][]string{p.Endpoint + ".": {"127.0.0.1"}},
+	})
+	if err != nil {
+		t.Skipf("somebody else is the name server: %v", err)
+	}
+	t.Cleanup(dns.Close)
+	resolv := write(t, "resolv.conf", "nameserver 127.0.0.53\noptions timeout:2\n", 0o644)
+	check := func(route string) (r checkReport, status int) {
+		t.Helper()
+		cmd := command(t, plainProgram, p.AWSEnvironment())
+		inside := exec.Command("unshare", "--mount", "sh", "-c", `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`, "sh", resolv,
+			plainProgram, "check", "--json", route+"&auth=aws-iam&ca="+p.CAFile)
+		inside.Env = append(cmd.Env, "AWS_ENDPOINT_URL_RDS=http://127.0.0.1:1")
+		out, err := inside.Output()
+		var reports []checkReport
+		if e := json.Unmarshal(out, &reports); e != nil || len(reports) != 1 {
+			t.Fatalf("%v: %s, %v", err, out, e)
+		}
+		return reports[0], inside.ProcessState.ExitCode()
+	}
+
+	r, status := check(fmt.Sprintf("postgres://app@db.example.com:%d/orders?name=orders", p.Port))
+	if dns := r.step("dns"); status != 14 || dns.Status != "warning" || dns.Facts["cname"] != p.Endpoint {
+		t.Fatalf("status %d: %+v", status, r)
+	}
+	corrected := r.step("tls").Advice[0].Copy
+	if want := fmt.Sprintf("postgres://app@%s:%d/orders?dial=db.example.com:%[2]d", p.Endpoint, p.Port); corrected != want {
+		t.Fatalf("corrected to %s, want %s", corrected, want)
+	}
+	if r, status = check(corrected); status != 0 || !strings.Contains(r.step("dns").Text, "by dial= in place of "+p.Endpoint) {
+		t.Errorf("status %d: %+v", status, r)
+	}
+}
+
+// postgresEndpoint is that of every PostgreSQL server here.
+const postgresEndpoint = "orders.abc123.us-east-1.rds.amazonaws.com"
