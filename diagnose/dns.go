@@ -31,7 +31,7 @@ func (v *visit) dns(ctx context.Context) Step {
 		return skip("the connector finds the instance by its name")
 	case strings.HasPrefix(v.to.Addr, "/"):
 		return skip("a unix socket")
-	case v.dialer() != nil:
+	case v.to.Dialer != nil:
 		return skip("looked up at the other end of " + v.Via)
 	}
 	host, port, err := net.SplitHostPort(v.to.Addr)

@@ -82,7 +82,7 @@ func TestDNSIsSkippedWhereItIsNotOurs(t *testing.T) {
 		"an address": func(*Walk) {},
 		"at the other end of ssh": func(w *Walk) {
 			w.Place.Endpoint.Addr, w.Via = "private.example.com:5432", "ssh://bastion"
-			w.Dial = func(ctx context.Context, network, to string) (net.Conn, error) {
+			w.Place.Endpoint.Dialer = func(ctx context.Context, network, to string) (net.Conn, error) {
 				if to != "private.example.com:5432" {
 					t.Errorf("dialled %s", to)
 				}

@@ -80,8 +80,8 @@ func (v *visit) dialAll(ctx context.Context) []*dialled {
 	case v.to.Tunnel != nil:
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return v.to.Tunnel(ctx) }
 		addrs = []string{v.to.Addr}
-	case v.dialer() != nil:
-		dial, addrs = v.dialer(), []string{v.to.Addr}
+	case v.to.Dialer != nil:
+		dial, addrs = v.to.Dialer, []string{v.to.Addr}
 	}
 	tries := make([]*dialled, len(addrs))
 	var dialling sync.WaitGroup
@@ -114,7 +114,7 @@ func (v *visit) unreachable(tries []*dialled) Step {
 	}
 	step := failed("", "")
 	switch {
-	case v.to.Tunnel != nil || v.dialer() != nil && v.hint(last) != "":
+	case v.to.Tunnel != nil || v.to.Dialer != nil && v.hint(last) != "":
 		step.Advice = []Advice{{Text: v.hint(last)}}
 	case errors.Is(last, syscall.ECONNREFUSED):
 		step.Advice = v.refused()

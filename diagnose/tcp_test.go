@@ -64,7 +64,7 @@ func TestTCPSaysWhatIsUsuallyBehindAFailure(t *testing.T) {
 func TestTCPByWayOfATunnelHasItsHint(t *testing.T) {
 	w := walk(t, "private.example.com:5432", good)
 	w.Via = "ssh://bastion"
-	w.Dial = func(context.Context, string, string) (net.Conn, error) {
+	w.Place.Endpoint.Dialer = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &proxy.SetupError{Stage: proxy.StageDial, Err: errors.New("the bastion's key has changed"), Advice: "compare known_hosts"}
 	}
 	step, r := run(t, w, TCP)

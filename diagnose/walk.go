@@ -31,10 +31,7 @@ type Walk struct {
 	Engine   Engine
 	Place    proxy.Place
 	Resolver *net.Resolver // nil: net.DefaultResolver
-	// Dial, if it is not nil, opens connections in place of a dial from here: it looks names up, too, on
-	// its other end. Via says in errors what it goes through.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	Via  string
+	Via      string        // what the Endpoint's Dialer goes through; empty: it has none
 	// Timeout is how long a step may take; TLS, login and query count as one.
 	Timeout time.Duration
 }
@@ -136,11 +133,6 @@ func (v *visit) hint(err error) string {
 func timedOut(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
 	return ok && netErr.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// dialer opens connections in place of a dial from here; nil: nothing does.
-func (v *visit) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return v.Dial
 }
 
 func (v *visit) resolver() *net.Resolver {

@@ -83,7 +83,7 @@ func (d *diagnosis) run(cmd *cobra.Command, args []string) error {
 			text.End(report)
 			reports = append(reports, report)
 		}
-		s.server.Upstream.CloseCredentials()
+		s.server.Upstream.Close()
 	}
 	if d.asJSON {
 		encoder := json.NewEncoder(out)
@@ -103,7 +103,7 @@ func buildAll(c *config.Config) (services []*service, err error) {
 		s, err := buildUnserved(*route, all)
 		if err != nil {
 			for _, built := range services {
-				built.server.Upstream.CloseCredentials()
+				built.server.Upstream.Close()
 			}
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (d *diagnosis) walks(s *service) []*diagnose.Walk {
 		walks = append(walks, &diagnose.Walk{
 			Name: r.Name, Upstream: upstreamAt(r, hosts[i]), Scheme: r.Scheme, Host: hosts[i].Host, Source: sourceName(r.Auth),
 			User: cmp.Or(r.User, d.user), Database: r.Database, NameGiven: r.TLSServerName != "",
-			Engine: engine, Place: place, Resolver: up.Resolver, Timeout: d.timeout,
+			Engine: engine, Place: place, Resolver: up.Resolver, Via: viaText(r), Timeout: d.timeout,
 		})
 	}
 	return walks
