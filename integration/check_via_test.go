@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func (y *yard) check(route string) (r checkReport, status int) {
 	var reports []checkReport
 	if e := json.Unmarshal(out, &reports); e != nil || len(reports) != 1 {
 		stderr := ""
-		if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // it is os/exec's own
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			stderr = string(exit.Stderr)
 		}
 		y.t.Fatalf("check: %v: %s%s", err, out, stderr)

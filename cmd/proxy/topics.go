@@ -41,5 +41,6 @@ is wrong.`
 const exitStatusHelp = `  0    it has ended by itself, or was asked to by "dbvalet shutdown"
   1    something failed; the last line on standard error says what
   2    an argument or the configuration is wrong
+  10   and up to 17: the step at which "dbvalet check" has found a fault; see its --help
   130  SIGINT has ended it (Ctrl-C)
   143  SIGTERM has ended it; 0 with --exit-zero-on-sigterm`
