@@ -119,6 +119,9 @@ func (o discoverOutput) print(found []finding, out, people io.Writer) error {
 	if len(found) == 0 {
 		fmt.Fprintln(people, "no database that speaks PostgreSQL or MySQL was found: look elsewhere (--help), or as somebody else")
 	}
+	if slices.ContainsFunc(found, func(f finding) bool { return f.draft != nil && f.draft.User == placeholder }) {
+		fmt.Fprintln(people, placeholder+" stands for the database user: name yours with --user")
+	}
 	switch {
 	case o.yaml:
 		tellRest(found, people)

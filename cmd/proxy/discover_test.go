@@ -110,11 +110,11 @@ Serve one, or write it into your file with "dbvalet init":
 
 func TestDiscoverAWSShowsWhatThereIsAndHowToReachIt(t *testing.T) {
 	fakeRDS(t)
-	if status, stdout, stderr := discovers(t, "aws"); status != exitOK || stripGaps(stdout) != stripGaps(awsTable) {
+	if status, stdout, stderr := discovers(t, "aws"); status != exitOK || stripGaps(stdout) != stripGaps(awsTable) || stderr != "app stands for the database user: name yours with --user\n" {
 		t.Errorf("got %d, %s\n%s\nwant\n%s", status, stderr, stdout, awsTable)
 	}
 	_, stdout, stderr := discovers(t, "aws", "--routes", "--user=eve")
-	if n := strings.Count(stdout, "\n"); n != 4 || strings.Count(stdout, "://eve@") != 3 || !strings.Contains(stderr, "1 without a route") {
+	if n := strings.Count(stdout, "\n"); n != 4 || strings.Count(stdout, "://eve@") != 3 || !strings.HasPrefix(stderr, "1 without a route") {
 		t.Errorf("got %d routes\n%s\n%s\nwant 4, with the user where there is one", n, stdout, stderr)
 	}
 	wantRoutes(t, stdout)

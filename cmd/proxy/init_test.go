@@ -176,7 +176,7 @@ func TestInitLeavesTheRestOfTheFileAsItIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "my.yaml")
-			if err := os.WriteFile(path, []byte(row.before), 0o640); err != nil {
+			if err := errors.Join(os.WriteFile(path, []byte(row.before), 0o600), os.Chmod(path, 0o640)); err != nil {
 				t.Fatal(err)
 			}
 			said, err := inits(t, "", "--config", path, "--yes", "--upstream=db.example.com", "--auth=env:PW", "--port=15433")
@@ -186,6 +186,9 @@ func TestInitLeavesTheRestOfTheFileAsItIs(t *testing.T) {
 			wantContent(t, path, row.after)
 			if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
 				t.Errorf("got %v, %v, want the mode that it had", info.Mode(), err)
+			}
+			if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+				t.Errorf("got %v beside the file", entries)
 			}
 		})
 	}
@@ -339,4 +342,29 @@ func FuzzInsertRoute(f *testing.F) {
 			t.Errorf("got %q without the route", got)
 		}
 	})
+}
+
+func TestFileThatWouldSayAnythingElseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "my.yaml")
+	if err := os.WriteFile(path, []byte(commented), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := openRouteFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := draft{Name: "new", Scheme: "mysql", Host: "m.example.com", Listen: "127.0.0.1:13306", Options: []option{{"auth", "env:PW"}}}
+	good, err := file.with(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"another user":      strings.Replace(string(good), "app@db", "eve@db", 1),
+		"a route is gone":   newFile + string(good[strings.Index(string(good), "- name: new"):strings.Index(string(good), "\n# what follows")]),
+		"another's options": strings.Replace(string(good), "auth: env:PW", "auth: env:OTHER", 1),
+	} {
+		if err := file.check([]byte(content), d); err == nil || !strings.Contains(err.Error(), "not say the same") {
+			t.Errorf("%s: got %v, want that it is not the same\n%s", name, err, content)
+		}
+	}
 }

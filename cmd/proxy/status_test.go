@@ -120,7 +120,12 @@ func TestDbvaletInTerminalIsFoundWithoutAdmin(t *testing.T) {
 			ended <- servesConfig(ctx, config.Settings{}, []string{"postgres://app@db.example.com/x?listen=127.0.0.1:0&auth=env:PATH&name=" + name},
 				display{log: slog.New(slog.NewTextHandler(log, nil)), terminal: terminal})
 		}()
-		t.Cleanup(func() { cancel(); <-ended })
+		t.Cleanup(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 		log.await(t, "msg=ready")
 	}
 	serves(false, "background")
