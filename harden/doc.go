@@ -1,6 +1,7 @@
 // Package harden gives up what the process does not need, so that there is little to gain from it.
 //
-// Process is for the very start: nobody else's debugger, no core file, no program that gains rights.
+// Process is for the very start: nobody else's debugger, no core file, no program that gains rights. Where
+// that start is still to start a program for the user, Hide comes first and Process after it.
 // Landlock is for the end of the start, when the ports are open and it is known what comes: the kernel
 // then refuses everything that was not stated, whoever asks for it in this process.
 //

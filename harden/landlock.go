@@ -18,12 +18,16 @@ type Needs struct {
 	Write []string
 	// Sockets are directories in which unix sockets are made, and any file is removed.
 	Sockets []string
+	// Dirs are directories in which directories are removed.
+	Dirs []string
 	// Connect are the TCP ports to connect to.
 	Connect []uint16
 	// AnyPort says that TCP connections may go to any port. Then Connect means nothing.
 	AnyPort bool
 	// Listen says that it goes on opening listeners for TCP.
 	Listen bool
+	// Signals says that it goes on sending signals to other processes.
+	Signals bool
 }
 
 // What Landlock says where nothing is in force.
@@ -62,8 +66,8 @@ func Landlock(n Needs) (string, error) {
 	}
 	abi = min(abi, abiNewest)
 	config := landlock.V7.BestEffort()
-	if abi < abiSignals {
-		// Each thread has a domain of its own, so that up to then not even the Go runtime could signal
+	if abi < abiSignals || n.Signals {
+		// Before that, each thread has a domain of its own, so that up to then not even the Go runtime could signal
 		// its threads: https://docs.kernel.org/userspace-api/landlock.html#errata
 		config.Scoped = llsys.ScopeAbstractUnixSocket
 	}
@@ -121,6 +125,7 @@ func (n Needs) rules() []landlock.Rule {
 	grant(n.Read, llsys.AccessFSReadFile, read)
 	grant(n.Write, 0, read|change)
 	grant(n.Sockets, 0, socket)
+	grant(n.Dirs, 0, llsys.AccessFSRemoveDir)
 	if !n.AnyPort {
 		for _, port := range n.Connect {
 			rules = append(rules, landlock.ConnectTCP(port))

@@ -248,6 +248,30 @@ func TestOtherProcessesGetNoSignalsAndNoConnections(t *testing.T) {
 	works(t, "signal oneself", syscall.Kill(os.Getpid(), 0))
 }
 
+func TestSignalsAreSentWhereThatIsStated(t *testing.T) {
+	if !isChild(t) {
+		inChild(t, "")
+		return
+	}
+	confine(t, 1, Needs{Signals: true})
+	works(t, "signal the parent", syscall.Kill(os.Getppid(), 0))
+}
+
+func TestOnlyStatedDirectoriesLoseDirectories(t *testing.T) {
+	if !isChild(t) {
+		inChild(t, "")
+		return
+	}
+	inside, outside := makeDir(t, "inside"), makeDir(t, "outside")
+	for _, dir := range []string{inside, outside} {
+		works(t, "make one", os.Mkdir(filepath.Join(dir, "below"), 0o700))
+	}
+	confine(t, 1, Needs{Dirs: []string{inside}})
+	works(t, "remove a directory of a stated one", os.Remove(filepath.Join(inside, "below")))
+	denied(t, "remove another", syscall.Rmdir(filepath.Join(outside, "below")))
+	denied(t, "remove a file of a stated one", syscall.Unlink(filepath.Join(inside, "inside")))
+}
+
 // TestOtherProcessesCanStillBeNamed is for the record of who connected: comm and status stay, and what
 // leads from a socket to its process goes.
 func TestOtherProcessesCanStillBeNamed(t *testing.T) {

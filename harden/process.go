@@ -5,6 +5,12 @@ import (
 	"fmt"
 )
 
+// Hide keeps the first promise of Process alone, which programs that are started do not inherit. It is for
+// a process that is going to start somebody else's program, and calls Process when it has.
+func Hide() error {
+	return undone("hide memory and environment from other processes (PR_SET_DUMPABLE)", hide())
+}
+
 // Process makes three promises for the rest of the process's life:
 //
 //   - No other process of the same user reads its memory, its environment or its open files, and none
@@ -21,7 +27,7 @@ import (
 // no error. It may be called again, and from any goroutine.
 func Process() error {
 	return errors.Join(
-		undone("hide memory and environment from other processes (PR_SET_DUMPABLE)", hide()),
+		Hide(),
 		undone("forbid core files (RLIMIT_CORE)", forbidCores()),
 		undone("forbid programs to gain rights (PR_SET_NO_NEW_PRIVS)", keepPrivileges()),
 	)
