@@ -202,8 +202,9 @@ func (s setting) check(as, text string) error {
 }
 
 // notOurs matches variables that begin as ours do and are not for us: what Kubernetes sets for each
-// Service, should one be called dbvalet, and what tests and commands of auth=exec: get.
-var notOurs = regexp.MustCompile(`^DBVALET_(TEST_.*|PEER_TEST|DEBIAN_MIRROR|USER|(.*_)?SERVICE_HOST|(.*_)?SERVICE_PORT(_.*)?|(.*_)?PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+// Service, should one be called dbvalet, and what tests, commands of auth=exec: and those of "dbvalet
+// exec" get.
+var notOurs = regexp.MustCompile(`^DBVALET_(TEST_.*|.+_URL|PEER_TEST|DEBIAN_MIRROR|USER|(.*_)?SERVICE_HOST|(.*_)?SERVICE_PORT(_.*)?|(.*_)?PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 // unknownVariables returns an error if there is a variable that nobody reads. Those that a route names
 // are the user's own.
