@@ -38,6 +38,7 @@ func newCommand(p process) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 
 		ValidArgsFunction: completeRoutes,
+		PersistentPreRun:  func(cmd *cobra.Command, _ []string) { p.harden(cmd) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			signals := make(chan os.Signal, 4)
 			signal.Notify(signals, append([]os.Signal{os.Interrupt, syscall.SIGTERM}, moreSignals...)...)
@@ -72,9 +73,12 @@ func newCommand(p process) *cobra.Command {
 		cmd.AddCommand(commands...)
 	}
 	add(groupLaptop,
-		newTokenCommand(),
-		newURLCommand(),
+		newExecCommand(p),
+		newClientCommand(p, psqlClient),
+		newClientCommand(p, mysqlClient),
 		newDiagnoseCommand(),
+		newURLCommand(),
+		newTokenCommand(),
 		newInitCommand(),
 		newDiscoverCommand(),
 	)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"dbvalet/config"
 	"dbvalet/harden"
 	"dbvalet/proxy"
@@ -17,8 +19,20 @@ import (
 type process struct {
 	inherited *proxy.Inherited // the sockets that it was passed
 	confine   bool             // by Landlock, unless the user says no
-	undone    error            // what harden.Process could not do
+	undone    error            // what harden.Process, or harden.Hide, could not do
+	needs     harden.Needs     // beside what the services need: Dirs and Signals alone count
 }
+
+// harden is called before cmd runs, if the process is to be confined. A command that starts a program of
+// the user's does it by itself, when it has: the program would inherit it.
+func (p *process) harden(cmd *cobra.Command) {
+	if p.confine && cmd.Annotations[startsProgram] == "" {
+		p.undone = harden.Process()
+	}
+}
+
+// startsProgram is an annotation of such commands.
+const startsProgram = "starts a program of the user's"
 
 // limit is called when everything is open that the services need to begin with. From then on the
 // kernel refuses the process what neither the routes nor the environment let expect. What it can't
@@ -39,6 +53,7 @@ func (p process) limit(c *config.Config, services []*service, listeners []net.Li
 	n := s.needs(services)
 	n.sockets(listeners)
 	n.settings(c, services)
+	n.Dirs, n.Signals = p.needs.Dirs, p.needs.Signals
 	status, err := harden.Landlock(n.Needs)
 	if err != nil {
 		log.Warn("landlock", "status", status, "err", err, "hint", "--landlock=off does without it")

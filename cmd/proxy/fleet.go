@@ -26,6 +26,8 @@ type fleet struct {
 	sights    *sights
 	health    *health
 	auto      autoPorts
+	// open opens listeners; nil: proxy.Listen does.
+	open func(proxy.ListenOptions) ([]net.Listener, error)
 
 	mu       sync.Mutex
 	config   *config.Config // in force; nil: none yet
@@ -181,7 +183,11 @@ func (f *fleet) listen(r *config.Route, at place) ([]net.Listener, error) {
 		}
 		return []net.Listener{ln}, nil
 	}
-	listeners, err := proxy.Listen(proxy.ListenOptions{
+	open := proxy.Listen
+	if f.open != nil {
+		open = f.open
+	}
+	listeners, err := open(proxy.ListenOptions{
 		Addr: at.addr, Inherited: f.inherited, SocketName: at.socketName, Remote: at.remote,
 		SocketMode: r.SocketMode, SocketOwner: r.SocketOwner, SocketGroup: r.SocketGroup,
 	})

@@ -16,7 +16,7 @@ import (
 )
 
 // Exit statuses. A program that a signal has ended has the one that a shell makes of that: 130 for
-// SIGINT, 143 for SIGTERM.
+// SIGINT, 143 for SIGTERM. "dbvalet exec" ends as its command does.
 const (
 	exitOK    = 0 // it has ended by itself, or was asked to by the admin endpoint
 	exitError = 1 // a listener or something else failed
@@ -24,7 +24,7 @@ const (
 )
 
 func main() {
-	ours := process{confine: true, inherited: proxy.TakeInherited(), undone: harden.Process()}
+	ours := process{confine: true, inherited: proxy.TakeInherited(), undone: harden.Hide()}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, ours))
 }
 
@@ -45,6 +45,9 @@ func run(args []string, stdout, stderr io.Writer, p process) int {
 	status, hint := exitError, proxy.Hint(err)
 	if _, ok := errors.AsType[usageError](err); ok {
 		status, hint = exitUsage, cmp.Or(hint, `"dbvalet --help" lists flags, options and their values`)
+	}
+	if e, ok := errors.AsType[*commandError](err); ok {
+		status = e.status
 	}
 	if hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)

@@ -92,6 +92,8 @@ type reason struct {
 	signal os.Signal // nil: none
 	what   string
 	now    bool // sessions are not waited for
+	// limit is how long those that were told may take to finish an answer; 0: as long as Dismiss says.
+	limit time.Duration
 }
 
 // status is the outcome of the program: how it was ended by a signal is seen in its exit status.
@@ -201,7 +203,13 @@ func (v *valet) end(why reason, cut func()) {
 	over := make(chan struct{})
 	go v.fleet.wait(over)
 	pause(impatient, timeout, over)
-	v.fleet.dismiss(impatient)
+	telling := impatient
+	if why.limit > 0 {
+		var stop context.CancelFunc
+		telling, stop = context.WithTimeout(impatient, why.limit)
+		defer stop()
+	}
+	v.fleet.dismiss(telling)
 	cut()
 	<-over
 }

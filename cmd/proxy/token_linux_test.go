@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns both ends of a terminal: what is written to inside is seen at screen.
-func openTerminal(t *testing.T) (screen, inside *os.File) {
+// newTerminal returns both ends of a terminal: what is written to inside is seen at screen.
+func newTerminal(t *testing.T) (screen, inside *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -36,7 +36,7 @@ func openTerminal(t *testing.T) (screen, inside *os.File) {
 func TestTokenIsNotShownOnTerminalUnlessToldTo(t *testing.T) {
 	t.Setenv("TOKEN_TEST", secret)
 	file := withRoutes(t, passwordRoutes)
-	screen, inside := openTerminal(t)
+	screen, inside := newTerminal(t)
 	for _, arg := range []string{"--json=false", "--json"} {
 		var stderr strings.Builder
 		if status := run([]string{"token", file, "one", arg}, inside, &stderr, process{}); status != exitUsage || !strings.Contains(stderr.String(), "add --reveal") {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// inTheWay are the variables that would lead a client elsewhere, or have it insist on what a private
+// listener does not offer: TLS, a password to ask for, another user behind the socket.
+var inTheWay = map[string][]string{
+	"postgres": {
+		"PGHOST", "PGHOSTADDR", "PGPORT", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGREQUIREAUTH",
+		"PGCHANNELBINDING", "PGREQUIREPEER", "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION", "PGSSLCERT", "PGSSLKEY",
+		"PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB",
+	},
+	"mysql": {"MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_UNIX_PORT", "MYSQL_PWD"},
+}
+
+const databaseURL = "DATABASE_URL"
+
+// environ is the environment of a command: that of dbvalet, with what leads to the routes. For each
+// protocol, the first route counts.
+func environ(parent []string, all []*access) []string {
+	env := environment(slices.Clone(parent))
+	env.remove(databaseURL)
+	first := map[string]bool{}
+	for _, a := range all {
+		if scheme := a.route.Scheme; !first[scheme] {
+			first[scheme] = true
+			for _, name := range inTheWay[scheme] {
+				env.remove(name)
+			}
+			env.add(a.variables())
+		}
+	}
+	// What reads a URL may know no sockets, as with Java.
+	for i, a := range all {
+		url := ""
+		for _, pair := range a.target(a.tcp, a.socket).Environ() {
+			if value, ok := strings.CutPrefix(pair, databaseURL+"="); ok {
+				url = value
+			}
+		}
+		if i == 0 {
+			env.set(databaseURL, url)
+		}
+		if len(all) > 1 {
+			env.set(urlVariable(all, i), url)
+		}
+	}
+	return env
+}
+
+// variables are those that a database's own clients read, without DATABASE_URL. libpq is told of the
+// socket. For MySQL there is a variable for each, and the host is what decides between them: that of the
+// port, as many programs other than MySQL's own look at MYSQL_HOST, and would connect elsewhere.
+func (a *access) variables() []string {
+	pairs := a.target(a.socket, a.tcp).Environ()
+	if a.route.Scheme == "mysql" {
+		pairs = append(pairs, a.target(a.tcp, a.socket).Environ()...)
+	}
+	return slices.DeleteFunc(pairs, func(pair string) bool { return strings.HasPrefix(pair, databaseURL+"=") })
+}
+
+// urlVariable names the variable with the URL of a route: DBVALET_NAME_URL. Two routes may come to the same
+// name; then the later one has its number in it.
+func urlVariable(all []*access, i int) string {
+	name := variableName(all[i].route.Name)
+	for _, before := range all[:i] {
+		if variableName(before.route.Name) == name {
+			return fmt.Sprintf("DBVALET_%s_%d_URL", name, i+1)
+		}
+	}
+	return "DBVALET_" + name + "_URL"
+}
+
+func variableName(route string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, route)
+}
+
+// An environment is a list of NAME=value.
+type environment []string
+
+// set sets a variable, and removes what else there is of its name.
+func (e *environment) set(name, value string) {
+	e.remove(name)
+	*e = append(*e, name+"="+value)
+}
+
+func (e *environment) add(pairs []string) {
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		e.set(name, value)
+	}
+}
+
+func (e *environment) remove(name string) {
+	*e = slices.DeleteFunc(*e, func(pair string) bool { return strings.HasPrefix(pair, name+"=") })
+}
