@@ -51,8 +51,8 @@ func restart(t *testing.T, s *servers.Server) (done <-chan struct{}, stop func()
 	return ended, stop
 }
 
-// terminal is a new one: what a program has as its output, and what somebody sees of it.
-func terminal(t *testing.T) (inside, outside *os.File) {
+// openTerminal is a new one: what a program has as its output, and what somebody sees of it.
+func openTerminal(t *testing.T) (inside, outside *os.File) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -86,7 +86,7 @@ func TestCheckUsesSignsAndColourOnATerminalThatHasThem(t *testing.T) {
 		{"another locale", []string{"LC_ALL=C", "LANG=C.UTF-8", "TERM=xterm", "NO_COLOR=1"}, "  FAILED  tcp ", "✗"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inside, outside := terminal(t)
+			inside, outside := openTerminal(t)
 			cmd := command(t, program, append(row.env, "PASSWORD=x"))
 			cmd.Args = []string{program, "check", "postgres://app@" + addr + "/orders?auth=env:PASSWORD"}
 			cmd.Stdout = inside
