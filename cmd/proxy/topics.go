@@ -13,7 +13,8 @@ identity verified.
 The options that most routes need (quote the URL: the shell knows & and ?):
   listen=127.0.0.1:5432   where clients connect; also localhost:PORT, [::1]:PORT, or
                           the absolute path of a directory for a unix socket.
-                          Default: 127.0.0.1 and the database's port
+                          Default: 127.0.0.1 and the database's port. auto takes a
+                          free port, and keeps it from run to run
   auth=SOURCE             where the credential comes from:
     aws-iam aws-dsql gcp-iam gcp-connector azure-entra
                           tokens; those of AWS are inferred from the endpoint
@@ -24,6 +25,8 @@ The options that most routes need (quote the URL: the shell knows & and ?):
                           a variable, a file, what a command prints
   dial=HOST:PORT          the address to connect to, where it isn't the endpoint
                           that is signed and verified
+  via=ssh://USER@BASTION  the way there; also socks5://HOST:PORT, http://HOST:PORT,
+                          unix:/PATH, and several between commas
   tls=verify-full         or verify-ca, require, zero-config; with ca=FILE for
                           certificates to trust
   allow=self              which processes of this machine may connect: self (the own
