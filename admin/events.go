@@ -35,8 +35,6 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := &stream{w: w, control: http.NewResponseController(w), timeout: cmp.Or(s.Timeout, DefaultTimeout)}
-	// net/http reads to notice that the client has gone, for as long as it takes.
-	_ = stream.control.SetReadDeadline(time.Time{})
 	hello := fmt.Sprintf(`{"run":%q,"now":%q}`, s.secrets.get().run, time.Now().UTC().Format(time.RFC3339Nano))
 	if stream.write("event: hello\ndata: "+hello+"\n\n") != nil {
 		return

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -129,6 +130,26 @@ func works(t *testing.T, conn *pgx.Conn, what string) {
 	}
 }
 
+// routeState is what the status says of a route, and how many sessions it shows.
+func routeState(t *testing.T, admin, name string) (state string, sessions int) {
+	t.Helper()
+	var status struct {
+		Routes []struct {
+			Name, State string
+			Clients     []struct{ Session string }
+		}
+	}
+	if err := json.Unmarshal([]byte(get(t, admin, "/status", http.StatusOK)), &status); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range status.Routes {
+		if r.Name == name {
+			return r.State, len(r.Clients)
+		}
+	}
+	return "", 0
+}
+
 func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 	p := pgSecrets(t)
 	storedRole(t, p, "reload_a", "first")
@@ -179,6 +200,12 @@ func TestReloadTouchesNothingThatIsUnchanged(t *testing.T) {
 		t.Errorf("connect to a route that is gone: %v, want it refused", err)
 	}
 	works(t, onNew, "a session of a route that is gone")
+	for name, want := range map[string]string{"added": "leaving", "changing": "served"} {
+		state, sessions := routeState(t, admin, name)
+		if state != want || sessions != 1 {
+			t.Errorf("%s is %q in the status, with %d sessions; want it %s, with the one that lives on", name, state, sessions, want)
+		}
+	}
 
 	// A file that is wrong changes nothing, and says where.
 	for i, bad := range []string{

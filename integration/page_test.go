@@ -116,8 +116,9 @@ type pageTest struct {
 	*browser
 	v   *valet
 	url string
-	// start starts dbvalet again, with the same admin listener.
+	// restart starts dbvalet again, with the same admin listener.
 	restart func()
+	secrets []string
 }
 
 func startPage(t *testing.T) *pageTest {
@@ -131,7 +132,7 @@ func startPage(t *testing.T) *pageTest {
 	run := func(admin string) *valet {
 		return startCommand(t, command(t, program, append(p.AWSEnvironment(), "STOCK_PASSWORD="+m.ClearPassword), append([]string{"--admin=" + admin, "--landlock=off"}, routes...)...), len(routes))
 	}
-	pt := &pageTest{browser: startBrowser(t), v: run("127.0.0.1:0")}
+	pt := &pageTest{browser: startBrowser(t), v: run("127.0.0.1:0"), secrets: []string{p.SecretAccessKey, m.ClearPassword, "X-Amz-Signature"}}
 	admin := pt.v.next("admin ready", 0).str("listener")
 	pt.url = "http://" + admin + "/"
 	pt.restart = func() { pt.v = run(admin) }
@@ -168,6 +169,7 @@ func TestStatusPage(t *testing.T) {
 	b.closes(first)
 	b.closesByKeyboard(second)
 	b.looksWithoutScripts()
+	b.tellsNoSecrets()
 	b.looksWithoutAStream()
 	mariadb.says("SELECT 'still here';", "still here")
 	b.outlivesDbvalet()
@@ -391,6 +393,32 @@ func (b *pageTest) looksWithoutScripts() {
 	for _, want := range []string{"orders", "psql -h 127.0.0.1", "mariadb", "password authentication failed", "aws-iam"} {
 		if !strings.Contains(text, want) {
 			b.t.Errorf("without scripts the page is %q, want %q in it", text, want)
+		}
+	}
+}
+
+// tellsNoSecrets looks for them in what the page is made from.
+func (b *pageTest) tellsNoSecrets() {
+	b.t.Helper()
+	for path, want := range map[string]string{"": "<!doctype html>", "status": `"errors"`} {
+		request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.url+path, nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		request.Header.Set("Accept", "text/html")
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !strings.Contains(string(body), want) {
+			b.t.Errorf("/%s: got %q, %v", path, body, err)
+		}
+		for _, secret := range b.secrets {
+			if len(secret) < 8 || strings.Contains(string(body), secret) {
+				b.t.Errorf("/%s has the secret %q", path, secret)
+			}
 		}
 	}
 }

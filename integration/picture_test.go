@@ -60,7 +60,7 @@ func TestPictureOfStatusPage(t *testing.T) {
 			}
 			return
 		case <-time.After(time.Duration(3+7*i%20) * time.Second):
-			client(t, "18", "psql", "-X", "-w", "-c", "SELECT 1", v.conninfo())
+			mustPSQL(t, v, "SELECT 1")
 			if i%3 == 0 {
 				db := mysqlDB(t, myAddr, "whoever", "")
 				ask(t, db, "SELECT 1")

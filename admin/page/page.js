@@ -176,6 +176,7 @@ function answered() {
 const program = s => s.program ? `${s.program} (pid ${s.pid})` : s.client;
 
 const stages = ['credential', 'dial', 'tls', 'auth'];
+const states = {served: 'Served', failed: 'Not served', leaving: 'Gone, its sessions live on'};
 const kinds = {postgres: 'PostgreSQL', mysql: 'MySQL'};
 const svg = name => document.createElementNS('http://www.w3.org/2000/svg', name);
 
@@ -245,14 +246,14 @@ function route() {
 
 function updateRoute(e, r) {
   e.shown = r;
-  const served = r.state === 'served', clients = r.clients ?? [], errors = r.errors ?? [], credentials = r.credentials ?? [];
+  const served = r.state === 'served', failed = r.state === 'failed', clients = r.clients ?? [], errors = r.errors ?? [], credentials = r.credentials ?? [];
   say(slot(e, 'name'), r.name);
-  say(slot(e, 'state'), served ? 'Served' : 'Not served');
+  say(slot(e, 'state'), states[r.state] ?? r.state);
   set(slot(e, 'state'), 'data-is', r.state);
   say(slot(e, 'kind'), kinds[r.scheme] ?? r.scheme);
   const way = r.upstream && r.upstream !== r.endpoint ? ` by way of ${r.upstream}` : '';
   say(slot(e, 'upstream'), (r.endpoint ?? '') + way);
-  show(slot(e, 'trouble'), !served);
+  show(slot(e, 'trouble'), failed);
   say(slot(e, 'trouble-error'), r.error);
   say(slot(e, 'trouble-hint'), r.hint);
   show(slot(e, 'trouble-hint'), !!r.hint);
@@ -280,7 +281,7 @@ function updateRoute(e, r) {
   chart(e, r.connects ?? []);
 
   say(slot(e, 'sessions-title'), clients.length ? `Sessions: ${clients.length}` : 'Sessions');
-  show(slot(e, 'sessions-title'), served);
+  show(slot(e, 'sessions-title'), served || clients.length > 0);
   show(slot(e, 'no-session'), served && clients.length === 0);
   show(slot(e, 'sessions-table'), clients.length > 0);
   keyed(slot(e, 'sessions'), clients, c => c.session, session, updateSession);
@@ -339,7 +340,7 @@ function changes(before, after) {
   for (const r of after.routes ?? []) {
     const o = old.get(r.name) ?? {};
     old.delete(r.name);
-    if (o.state !== r.state) lines.push(`${r.name} is ${r.state === 'served' ? 'served' : 'not served'}.`);
+    if (o.state !== r.state) lines.push(`${r.name}: ${states[r.state] ?? r.state}.`);
     const ids = list => new Set((list ?? []).map(c => c.session));
     const was = ids(o.clients), is = ids(r.clients);
     const began = [...is].filter(id => !was.has(id)).length, ended = [...was].filter(id => !is.has(id)).length;

@@ -142,7 +142,7 @@ type status struct {
 
 type routeStatus struct {
 	Name     string   `json:"name"`
-	State    string   `json:"state"`           // served or failed
+	State    string   `json:"state"`           // served or failed; leaving: it is gone, and has sessions that live on
 	Scheme   string   `json:"scheme"`          // postgres or mysql
 	Error    string   `json:"error,omitempty"` // why it failed
 	Hint     string   `json:"hint,omitempty"`
@@ -197,6 +197,9 @@ func (v *valet) status() status {
 	for _, s := range v.fleet.served() {
 		all.Routes = append(all.Routes, s.status())
 	}
+	for _, s := range v.fleet.left() {
+		all.addLeaving(s)
+	}
 	return all
 }
 
@@ -238,15 +241,7 @@ func (s *service) status() routeStatus {
 	}
 	route.Credentials = s.credentialStatus()
 	route.Connects, route.Errors = s.recent.Spans(time.Now()), s.recent.Failures()
-	for _, session := range s.server.Sessions() {
-		route.Clients = append(route.Clients, clientStatus{
-			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: session.Peer.String(),
-			PID: session.PID, Program: session.Program, Upstream: session.Upstream,
-			User: proxy.Printable(session.User), Database: proxy.Printable(session.Database), Application: proxy.Printable(session.Application),
-			Credential: session.Credential,
-			FromClient: session.FromClient, FromUpstream: session.FromUpstream, Idle: session.Idle,
-		})
-	}
+	route.Clients = s.clients()
 	return route
 }
 

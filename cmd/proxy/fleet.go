@@ -392,6 +392,13 @@ func (f *fleet) living() []*service {
 	return slices.Concat(f.services, f.leaving)
 }
 
+// left are the services that are not in force any more, with sessions that live on.
+func (f *fleet) left() []*service {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.leaving)
+}
+
 // closeSession ends one session, and returns when it is over or ctx is.
 func (f *fleet) closeSession(ctx context.Context, id string) error {
 	for _, s := range f.living() {

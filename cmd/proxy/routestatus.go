@@ -2,9 +2,12 @@ package main
 
 import (
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"dbvalet/dsn"
+	"dbvalet/proxy"
 )
 
 // A connectStatus is what to copy to connect to a listener. No password is in it.
@@ -45,4 +48,39 @@ func (s *service) credentialStatus() (all []credentialStatus) {
 		}
 	}
 	return all
+}
+
+// clients are the sessions that are open, the oldest first.
+func (s *service) clients() (all []clientStatus) {
+	for _, session := range s.server.Sessions() {
+		all = append(all, clientStatus{
+			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: session.Peer.String(),
+			PID: session.PID, Program: session.Program, Upstream: session.Upstream,
+			User: proxy.Printable(session.User), Database: proxy.Printable(session.Database), Application: proxy.Printable(session.Application),
+			Credential: session.Credential,
+			FromClient: session.FromClient, FromUpstream: session.FromUpstream, Idle: session.Idle,
+		})
+	}
+	return all
+}
+
+// addLeaving adds the sessions of a service that is not in force any more: to the route of its name, or
+// if that is gone to one that says so.
+func (all *status) addLeaving(s *service) {
+	clients := s.clients()
+	if len(clients) == 0 {
+		return
+	}
+	i := slices.IndexFunc(all.Routes, func(r routeStatus) bool { return r.Name == s.route.Name })
+	if i < 0 {
+		i = len(all.Routes)
+		all.Routes = append(all.Routes, routeStatus{
+			Name: s.route.Name, State: "leaving", Scheme: s.route.Scheme, User: s.route.User, Database: s.route.Database,
+			Listen: []string{}, Auth: sourceName(s.route.Auth),
+		})
+	}
+	r := &all.Routes[i]
+	r.OpenSessions += int64(len(clients))
+	r.Clients = append(r.Clients, clients...)
+	slices.SortFunc(r.Clients, func(a, b clientStatus) int { return strings.Compare(a.Session, b.Session) }) // which begins with the time
 }
