@@ -335,7 +335,7 @@ echo ready; while :; do read x; done`
 func TestSignalsReachTheCommand(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment())
-	r := l.start("exec", iamRoute(p), "--", "sh", "-c", answers)
+	r := l.start("exec", "--log-level=debug", iamRoute(p), "--", "sh", "-c", answers)
 	if got := r.line(); got != "ready" {
 		t.Fatalf("got %q", got)
 	}
@@ -358,6 +358,9 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	}
 	if status := r.wait(); status != 7 {
 		t.Errorf("got status %d, want the command's own\n%s", status, r.stderr)
+	}
+	if got := strings.Count(r.stderr.String(), `"signal passed on"`); got != 7 {
+		t.Errorf("got %d signals passed on in the log, want 7\n%s", got, r.stderr)
 	}
 	l.tidy()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,6 +18,7 @@ import (
 // All other signals, which come to dbvalet alone, are passed on.
 type child struct {
 	cmd      *exec.Cmd
+	log      *slog.Logger
 	terminal *terminal
 }
 
@@ -56,6 +58,7 @@ func (c *child) pass(signals <-chan os.Signal, over <-chan struct{}, done chan<-
 		select {
 		case s := <-signals:
 			if !c.terminal.typed(s, c.cmd.Process.Pid) {
+				c.log.Debug("signal passed on", "signal", signalName(s))
 				_ = c.cmd.Process.Signal(s) // which may have ended
 			}
 		case <-over:

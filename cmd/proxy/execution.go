@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -74,7 +75,7 @@ func (e *execution) run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	child, err := newChild(cmd, e.command(all), environ(os.Environ(), all))
+	child, err := newChild(cmd, e.command(all), environ(os.Environ(), all), d.log)
 	if err != nil {
 		plan.undo()
 		return err
@@ -134,12 +135,12 @@ func (e *commandError) Unwrap() error { return e.err }
 func (e *commandError) Hint() string { return e.advice }
 
 // newChild returns the command as it will be run.
-func newChild(cmd *cobra.Command, argv, environ []string) (*child, error) {
+func newChild(cmd *cobra.Command, argv, environ []string, log *slog.Logger) (*child, error) {
 	path, err := findProgram(argv[0])
 	if err != nil {
 		return nil, err
 	}
-	return &child{cmd: &exec.Cmd{
+	return &child{log: log, cmd: &exec.Cmd{
 		Path: path, Args: argv, Env: environ,
 		Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 		SysProcAttr: childAttributes(),
