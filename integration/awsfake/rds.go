@@ -2,9 +2,7 @@ package awsfake
 
 import (
 	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -131,31 +129,10 @@ func (s *RDS) SetPage(records int) {
 
 // ServeHTTP answers one request.
 func (s *RDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.respond(w, r)
-	refusal, refused := errors.AsType[*Refusal](err)
-	switch {
-	case refused && refusal.Status == 0:
-		panic(http.ErrAbortHandler) // which closes the connection
-	case err != nil && !refused:
-		return // the client is gone
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	if refused {
-		answer = rdsError{Type: "Sender", Code: refusal.Code, Message: refusal.Message, RequestID: "r"}
-		w.WriteHeader(refusal.Status)
-	}
-	_ = xml.NewEncoder(w).Encode(answer)
+	serveQuery(w, r, "http://rds.amazonaws.com/doc/2014-10-31/", s.respond)
 }
 
-func (s *RDS) respond(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, &Refusal{http.StatusBadRequest, "MalformedQueryString", "The body is not a form"}
-	}
+func (s *RDS) respond(r *http.Request, body []byte, form url.Values) (any, error) {
 	signer, err := s.keys.Verify(r, body)
 	if err != nil {
 		return nil, err
@@ -221,14 +198,6 @@ func rdsPage[T any](all []T, form url.Values, page int) (records []T, marker str
 }
 
 const rdsNamespace = "http://rds.amazonaws.com/doc/2014-10-31/"
-
-type rdsError struct {
-	XMLName   xml.Name `xml:"http://rds.amazonaws.com/doc/2014-10-31/ ErrorResponse"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
 
 type rdsAnswer struct {
 	XMLName xml.Name

@@ -1,10 +1,7 @@
 package awsfake
 
 import (
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -69,34 +66,14 @@ func (s *STS) SetRole(arn string, r Role) {
 
 // ServeHTTP answers one request.
 func (s *STS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.respond(w, r)
-	refusal, refused := errors.AsType[*Refusal](err)
-	switch {
-	case refused && refusal.Status == 0:
-		panic(http.ErrAbortHandler) // which closes the connection
-	case err != nil && !refused:
-		return // the client is gone
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	if refused {
-		answer = stsError{Type: "Sender", Code: refusal.Code, Message: refusal.Message, RequestID: "r"}
-		w.WriteHeader(refusal.Status)
-	}
-	_ = xml.NewEncoder(w).Encode(answer)
+	serveQuery(w, r, "https://sts.amazonaws.com/doc/2011-06-15/", s.respond)
 }
 
-func (s *STS) respond(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, &Refusal{http.StatusBadRequest, "MalformedQueryString", "The body is not a form"}
-	}
+func (s *STS) respond(r *http.Request, body []byte, form url.Values) (any, error) {
 	action := form.Get("Action")
 	var signer Signer
 	if action != "AssumeRoleWithWebIdentity" { // which the token stands for
+		var err error
 		if signer, err = s.keys.Verify(r, body); err != nil {
 			return nil, err
 		}

@@ -7,15 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// stsError is the answer where something is refused.
-type stsError struct {
-	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
-
 type stsIdentity struct {
 	XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
 	Account string   `xml:"GetCallerIdentityResult>Account"`
