@@ -35,14 +35,19 @@ func (t Target) postgresURL(at place) (string, error) {
 		path = ""
 		q.add("dbname", t.Database)
 	}
-	authority := at.authority()
-	if at.path != "" {
-		authority = ""
-		q.add("host", at.dir)
-		q.add("port", at.port)
-	}
+	authority := q.host(at)
 	q.add("sslmode", t.sslmode(at))
 	return "postgres://" + t.userinfo() + authority + "/" + path + q.String(), nil
+}
+
+// host returns what stands for at in a URL of libpq, which has a unix socket in the query.
+func (q *query) host(at place) (authority string) {
+	if at.path == "" {
+		return at.authority()
+	}
+	q.add("host", at.dir)
+	q.add("port", at.port)
+	return ""
 }
 
 // postgresNode is for node-postgres, which leaves what encodeURI does not encode as it is in the name of
@@ -89,12 +94,7 @@ func (t Target) postgresSQLAlchemy(at place) (string, error) {
 		path = ""
 		q.add("dbname", t.Database)
 	}
-	authority := at.authority()
-	if at.path != "" {
-		authority = ""
-		q.add("host", at.dir)
-		q.add("port", at.port)
-	}
+	authority := q.host(at)
 	q.add("sslmode", t.sslmode(at))
 	return "postgresql+psycopg://" + t.userinfo() + authority + "/" + path + q.String(), nil
 }
