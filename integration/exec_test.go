@@ -229,7 +229,7 @@ func TestExecServesThePrograms(t *testing.T) {
 	if got := l.must("psql", r, "--", "-X", "-w", "-A", "-t", "-c", "SELECT current_database()", "postgres"); got != "postgres" {
 		t.Errorf("psql with a database of its own: got %q, want postgres", got)
 	}
-	if got := l.must("exec", r, "--", "pg_dump", "--schema-only"); !strings.Contains(got, "PostgreSQL database dump complete") {
+	if got := l.must("exec", r, "--", "pg_dump", "--schema-only", "-N", "public"); !strings.Contains(got, "PostgreSQL database dump complete") {
 		t.Errorf("pg_dump: got\n%s", got)
 	}
 	if got := l.must("exec", r, "--", "pg_isready"); !strings.Contains(got, "accepting connections") {

@@ -58,22 +58,22 @@ func TestInitTalksToSomebodyInTerminal(t *testing.T) {
 	p := pg18(t)
 	home := t.TempDir()
 	_, port := unusedAddr(t)
-	pane := newTmuxPane(t, append(p.AWSEnvironment(), "HOME="+home)...)
+	pane := newTerminal(t, append(p.AWSEnvironment(), "HOME="+home)...)
 	pane.enter(program + " init")
-	pane.await("Database: ")
+	pane.awaitTexts("Database: ")
 	pane.enter("no such/place")
-	pane.await("that is no place of a database", "hint: write HOST")
+	pane.awaitTexts("that is no place of a database", "hint: write HOST")
 	pane.enter(p.Endpoint)
-	pane.await("PostgreSQL or MySQL [postgres]: ")
-	pane.press("C-c")
-	pane.await("^C\n$")
+	pane.awaitTexts("PostgreSQL or MySQL [postgres]: ")
+	pane.keys("C-c")
+	pane.awaitTexts("^C\n" + strings.TrimSpace(prompt))
 	pane.enter("echo status=$?")
-	pane.await("\nstatus=130")
+	pane.awaitTexts("\nstatus=130")
 	if entries, err := os.ReadDir(home); err != nil || len(entries) != 0 {
 		t.Errorf("got %v, %v in the home after Ctrl-C, want nothing", entries, err)
 	}
 
-	pane = newTmuxPane(t, append(p.AWSEnvironment(), "HOME="+home)...)
+	pane = newTerminal(t, append(p.AWSEnvironment(), "HOME="+home)...)
 	pane.enter(program + " init; echo again=$?")
 	for _, row := range []struct{ asked, answer string }{
 		{"Database: ", strings.Replace(iamRoute(p), "listen=127.0.0.1:0&", "", 1)},
@@ -81,10 +81,10 @@ func TestInitTalksToSomebodyInTerminal(t *testing.T) {
 		{"Name of the route [", "orders"},
 		{"upstream: postgres://app@" + p.Endpoint, ""}, // Enter writes it
 	} {
-		pane.await(row.asked)
+		pane.awaitTexts(row.asked)
 		pane.enter(row.answer)
 	}
-	pane.await("wrote ", "dbvalet check orders", "again=0")
+	pane.awaitTexts("wrote ", "dbvalet check orders", "again=0")
 	path := filepath.Join(home, ".config", "dbvalet", "dbvalet.yaml")
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("got %v, %v, want a file with 0600", info, err)

@@ -97,31 +97,31 @@ func TestStatusOfDbvaletInTerminalIsWatched(t *testing.T) {
 	p := pg18(t)
 	runtime := "RUNTIME_DIRECTORY=" + filepath.Join(t.TempDir(), "run")
 	home := "HOME=" + t.TempDir()
-	serving := newTmuxPane(t, append(p.AWSEnvironment(), runtime, home)...)
+	serving := newTerminal(t, append(p.AWSEnvironment(), runtime, home)...)
 	serving.enter(program + " '" + iamRoute(p, "name=orders") + "'")
-	ready := serving.await("ready: orders on 127.0.0.1:")
+	ready := serving.awaitTexts("ready: orders on 127.0.0.1:")
 	_, addr, _ := strings.Cut(ready, "ready: orders on ")
 	addr, _, _ = strings.Cut(addr, " ")
 
-	watching := newTmuxPane(t, runtime, home)
+	watching := newTerminal(t, runtime, home)
 	watching.enter(program + " status --watch; echo status=$?")
-	watching.await("dbvalet ", "orders  served", "no session is open")
-	if watching.tmux("display-message", "-p", "#{cursor_flag}") != "0" {
+	watching.awaitTexts("dbvalet ", "orders  served", "no session is open")
+	if watching.tmux("display-message", "-p", "#{cursor_flag}") != "0\n" {
 		t.Error("the cursor is not hidden")
 	}
 	stop := idlePSQL(t, addr)
-	if seen := watching.await(" idle\n"); strings.Contains(seen, "no session is open") || strings.Count(seen, "orders  served") != 1 {
+	if seen := watching.awaitTexts(" idle\n"); strings.Contains(seen, "no session is open") || strings.Count(seen, "orders  served") != 1 {
 		t.Errorf("it was not written in place:\n%s", seen)
 	}
-	watching.press("C-c")
-	watching.await("status=130")
-	if watching.tmux("display-message", "-p", "#{cursor_flag}") != "1" {
+	watching.keys("C-c")
+	watching.awaitTexts("status=130")
+	if watching.tmux("display-message", "-p", "#{cursor_flag}") != "1\n" {
 		t.Error("the cursor does not come back")
 	}
 
 	// Other commands find it in the same way; and the socket goes with dbvalet.
 	stop()
 	watching.enter("clear; " + program + " shutdown --wait; echo end=$?; " + program + " status; echo status=$?")
-	watching.await("end=0", "nothing says where the admin endpoints of dbvalet are", "status=2")
-	serving.await("msg=stopped")
+	watching.awaitTexts("end=0", "nothing says where the admin endpoints of dbvalet are", "status=2")
+	serving.awaitTexts("msg=stopped")
 }

@@ -1,129 +1,16 @@
 package integration
 
 import (
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"dbvalet/integration/servers"
 )
 
-// A terminal is a screen of tmux with a shell in it, which knows jobs, and where dbvalet's tests type.
-type terminal struct {
-	t      *testing.T
-	socket string
-}
-
-// prompt is the shell's. Nobody else prints it.
-const prompt = "ready> "
-
-func newTerminal(t *testing.T, b *bench) *terminal {
-	t.Helper()
-	for _, name := range []string{"tmux", "bash"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%v: it is needed to type on a terminal", err)
-		}
-	}
-	x := &terminal{t, filepath.Join(b.runtime, "tmux")}
-	cmd := x.command("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "bash --norc --noprofile -i")
-	cmd.Env = append(b.env, "PS1="+prompt, "TERM=xterm-256color", "LC_ALL=C.UTF-8", "SHELL=/bin/sh")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("tmux: %v\n%s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := x.command("kill-server").CombinedOutput(); err != nil {
-			t.Errorf("end tmux: %v\n%s", err, out)
-		}
-	})
-	x.awaitLine(strings.TrimSpace(prompt))
-	return x
-}
-
-func (x *terminal) command(args ...string) *exec.Cmd {
-	return exec.Command("tmux", append([]string{"-S", x.socket}, args...)...)
-}
-
-func (x *terminal) tmux(args ...string) string {
-	x.t.Helper()
-	out, err := x.command(args...).CombinedOutput()
-	if err != nil {
-		x.t.Fatalf("tmux %q: %v\n%s", args, err, out)
-	}
-	return string(out)
-}
-
-// text is what is on the screen, and was: of the last 2000 lines.
-func (x *terminal) text() string {
-	x.t.Helper()
-	return strings.TrimRight(x.tmux("capture-pane", "-p", "-S", "-2000"), "\n") + "\n"
-}
-
-// keys presses keys, which are called as tmux does: Enter, C-c.
-func (x *terminal) keys(keys ...string) { x.tmux(append([]string{"send-keys"}, keys...)...) }
-
-// enter writes a line and ends it.
-func (x *terminal) enter(line string) {
-	// A semicolon at the end would be tmux's own.
-	if rest, ok := strings.CutSuffix(line, ";"); ok {
-		line = rest + `\;`
-	}
-	x.tmux("send-keys", "-l", line)
-	x.keys("Enter")
-}
-
-// shell has the shell run a line, and then print its status. The screen is empty before.
-func (x *terminal) shell(line string) {
-	x.t.Helper()
-	x.clear()
-	x.enter(line + `; echo "ended"" with $?."`) // which is not what is typed
-}
-
-func (x *terminal) clear() {
-	x.tmux("send-keys", "-R")
-	x.tmux("clear-history")
-}
-
-// status is that of the line that the shell was given.
-func (x *terminal) status() int {
-	x.t.Helper()
-	text := x.await("its status", func(text string) bool { return strings.Contains(text, "ended with ") })
-	_, rest, _ := strings.Cut(text, "ended with ")
-	number, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		x.t.Fatalf("got status %q", number)
-	}
-	return n
-}
-
-// awaitLine waits for a line that begins with text.
-func (x *terminal) awaitLine(text string) string {
-	x.t.Helper()
-	return x.await(text, func(screen string) bool { return strings.Contains("\n"+screen, "\n"+text) })
-}
-
-// await waits until the screen is as it should be, and returns what it shows.
-func (x *terminal) await(what string, done func(screen string) bool) string {
-	x.t.Helper()
-	limit := time.Now().Add(patience)
-	for again := time.NewTicker(20 * time.Millisecond); ; <-again.C {
-		text := x.text()
-		if done(text) {
-			return text
-		}
-		if time.Now().After(limit) {
-			x.t.Fatalf("waited in vain for %s on the screen:\n%s", what, text)
-		}
-	}
-}
-
 func TestControlCInPSQLCancelsTheQueryAndNoMore(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment(), "18/psql")
-	x := newTerminal(t, l)
+	x := newTerminal(t, l.env...)
 	x.shell("dbvalet psql '" + iamRoute(p) + "' -- -X -A -t")
 	x.awaitLine(p.Database + "=>")
 	for i, n := range []string{"1", "2"} {
@@ -147,7 +34,7 @@ func TestControlCInPSQLCancelsTheQueryAndNoMore(t *testing.T) {
 func TestControlCInMySQLKillsTheQueryAndNoMore(t *testing.T) {
 	m := mysqlServer(t, servers.MySQLOptions{Version: "mysql9"})
 	l := newBench(t, m.AWSEnvironment(), "mysql9/mysql")
-	x := newTerminal(t, l)
+	x := newTerminal(t, l.env...)
 	x.shell("dbvalet mysql '" + mysqlRoute("app", m) + "' -- -N")
 	x.awaitLine("mysql>")
 	x.enter("SELECT 'slept', SLEEP(60);")
@@ -170,7 +57,7 @@ func TestControlCInMySQLKillsTheQueryAndNoMore(t *testing.T) {
 func TestControlCEndsDbvaletAtThePrompt(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment())
-	x := newTerminal(t, l)
+	x := newTerminal(t, l.env...)
 	x.shell("dbvalet '" + iamRoute(p) + "'")
 	x.awaitLine("ready: ")
 	x.keys("C-c")
@@ -182,8 +69,8 @@ func TestControlCEndsDbvaletAtThePrompt(t *testing.T) {
 func TestControlZStopsBothAndFgContinuesBoth(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment(), "18/psql")
-	x := newTerminal(t, l)
-	atShell := func(text string) bool { return strings.HasSuffix(text, "\n"+strings.TrimSpace(prompt)+"\n") }
+	x := newTerminal(t, l.env...)
+	atShell := func(text string) bool { return strings.HasSuffix(text, "\n"+prompt+"\n") }
 	stopped := func(text string) bool { return strings.Contains(text, "Stopped") && atShell(text) }
 	x.shell("dbvalet psql '" + iamRoute(p) + "' -- -X -A -t")
 	x.awaitLine(p.Database + "=>")
@@ -206,7 +93,7 @@ func TestControlZStopsBothAndFgContinuesBoth(t *testing.T) {
 	x.awaitLine(p.Database + "=>")
 	x.keys("C-z")
 	x.await("the inner shell", func(text string) bool {
-		return strings.Contains(text, "Stopped") && strings.HasSuffix(text, "\ninner>\n")
+		return strings.Contains(text, "Stopped") && strings.HasSuffix(text, "\ninner> \n")
 	})
 	x.enter("suspend")
 	x.await("the outer shell", atShell)
@@ -226,9 +113,9 @@ func TestControlZStopsBothAndFgContinuesBoth(t *testing.T) {
 func TestCommandHasTheTerminal(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment())
-	x := newTerminal(t, l)
+	x := newTerminal(t, l.env...)
 	x.shell("dbvalet exec '" + iamRoute(p) + "' -- bash -c 'trap \"stty size\" WINCH; stty size; while read -r -t 0.1 x || [ $? -gt 128 ]; do [ \"$x\" = end ] && break; done'")
-	x.awaitLine("40 120")
+	x.awaitLine("50 180")
 	x.tmux("resize-window", "-x", "100", "-y", "30")
 	x.awaitLine("30 100")
 	x.enter("end")
@@ -271,7 +158,7 @@ func TestCommandHasTheTerminal(t *testing.T) {
 func TestNothingIsInColourWithNO_COLOR(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment())
-	x := newTerminal(t, l)
+	x := newTerminal(t, l.env...)
 	for _, row := range []struct {
 		env    string
 		colour bool

@@ -92,16 +92,16 @@ func TestPrintedPasswordIsThatOfTheStore(t *testing.T) {
 
 func TestTokenIsNotShownInTerminal(t *testing.T) {
 	p := pg18(t)
-	pane := newTmuxPane(t, "PW="+p.SCRAMPassword, "HOME="+t.TempDir())
+	pane := newTerminal(t, "PW="+p.SCRAMPassword, "HOME="+t.TempDir())
 	command := program + " token '" + route("scram", p, "auth=env:PW") + "'"
 	pane.enter(command + "; echo status=$?")
-	if seen := pane.await("status=2", "hint: let a program read it", "--reveal"); strings.Contains(seen, p.SCRAMPassword) {
+	if seen := pane.awaitTexts("status=2", "hint: let a program read it", "--reveal"); strings.Contains(seen, p.SCRAMPassword) {
 		t.Error("the terminal shows the password")
 	}
 	pane.enter("clear; test \"$(" + command + ")\" = \"$PW\" && echo a program gets it")
-	if seen := pane.await("\na program gets it"); strings.Contains(seen, p.SCRAMPassword) {
+	if seen := pane.awaitTexts("\na program gets it"); strings.Contains(seen, p.SCRAMPassword) {
 		t.Error("the terminal shows the password")
 	}
 	pane.enter(command + " --reveal")
-	pane.await(p.SCRAMPassword)
+	pane.awaitTexts(p.SCRAMPassword)
 }
