@@ -11,11 +11,15 @@ This page is made from the schema; ` + "`go test ./cmd/proxy -run Reference -upd
 
 There are four ways to tell dbvalet something. For a setting a flag counts more than a variable of the
 environment, that more than a file, and that more than the default. Routes add up: those of the file, of
-` + "`DBVALET_ROUTES`" + ` and of the arguments are all served, and no two may have the same name.
+` + "`DBVALET_ROUTES`" + ` and of the arguments are all served, and no two may have the same name. An argument may also be the name of a
+route in the file or in ` + "`DBVALET_ROUTES`" + `: then only those are served that are named. Where nothing names a
+file, and no route is given as a URL, the user's own is read, ` + "`~/.config/dbvalet/dbvalet.yaml`" + ` on Linux, if it is
+there; it has to belong to the user or root, and others must not be able to write to it.
 
     dbvalet 'postgres://app@db.example.com/orders?listen=127.0.0.1:5432&auth=file:/run/secrets/pw'
     DBVALET_ROUTES='postgres://app@db.example.com/orders?auth=file:/run/secrets/pw' dbvalet --log-level=warn
     dbvalet --config /etc/dbvalet/dbvalet.yaml
+    dbvalet --config /etc/dbvalet/dbvalet.yaml orders
 
 ` + "```yaml" + `
 log_level: warn

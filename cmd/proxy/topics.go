@@ -46,4 +46,7 @@ const exitStatusHelp = `  0    it has ended by itself, or was asked to by "dbval
   2    an argument or the configuration is wrong
   10   and up to 17: the step at which "dbvalet check" has found a fault; see its --help
   130  SIGINT has ended it (Ctrl-C)
-  143  SIGTERM has ended it; 0 with --exit-zero-on-sigterm`
+  143  SIGTERM has ended it; 0 with --exit-zero-on-sigterm
+
+"dbvalet exec", "psql" and "mysql" end as their command does: 127 if there is no
+such command, 126 if it can't be run, and 128 and its number if a signal ends it.`
