@@ -31,8 +31,8 @@ type Writer struct {
 
 var _ io.WriteCloser = (*Writer)(nil)
 
-// New returns a Writer to out, which the caller closes. told is called when pieces were lost and there
-// is room again, with how many those were; it may write to the Writer. Nil: nobody is told.
+// New returns a Writer to out, which the caller closes. told is called when pieces were lost, there is
+// room again and one has arrived, with how many those were; it may write to the Writer. Nil: nobody is told.
 func New(out io.Writer, told func(lost int64)) *Writer {
 	w := &Writer{out: out, told: told, queue: make(chan []byte, Size), closed: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
@@ -79,8 +79,8 @@ func (w *Writer) run() {
 	for {
 		select {
 		case piece := <-w.queue:
-			w.pass(piece)
-			if lost := w.lost.Load(); lost > told && w.told != nil && len(w.queue) < Size/2 {
+			// Who does not get this piece would not get what told writes either, and so it would go on for ever.
+			if lost := w.lost.Load(); w.pass(piece) && lost > told && w.told != nil && len(w.queue) < Size/2 {
 				w.told(lost - told)
 				told = lost
 			}
@@ -103,8 +103,11 @@ func (w *Writer) flush() {
 	}
 }
 
-func (w *Writer) pass(piece []byte) {
-	if _, err := w.out.Write(piece); err != nil {
+// pass writes a piece, and reports whether it arrived.
+func (w *Writer) pass(piece []byte) bool {
+	_, err := w.out.Write(piece)
+	if err != nil {
 		w.lost.Add(1)
 	}
+	return err == nil
 }

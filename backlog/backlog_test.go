@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -80,5 +82,51 @@ func TestWhatCanNotBeWrittenIsCounted(t *testing.T) {
 	w.Close()
 	if w.Lost() != 2 {
 		t.Errorf("%d lost, want 2", w.Lost())
+	}
+}
+
+// mended fails until it is mended.
+type mended struct{ works atomic.Bool }
+
+func (m *mended) Write(p []byte) (int, error) {
+	if !m.works.Load() {
+		return 0, errors.New("no space")
+	}
+	return len(p), nil
+}
+
+// TestNobodyIsToldWhileNothingArrives has a log whose terminal was closed: what is said about lost lines
+// goes there, too, and is lost.
+func TestNobodyIsToldWhileNothingArrives(t *testing.T) {
+	var out mended
+	var w *Writer
+	told := make(chan int64, Size)
+	ready := make(chan struct{})
+	w = New(&out, func(lost int64) {
+		<-ready
+		told <- lost
+		fmt.Fprint(w, "lost")
+	})
+	close(ready)
+	for range 3 {
+		fmt.Fprint(w, "one")
+	}
+	limit := time.Now().Add(10 * time.Second)
+	for w.Lost() < 3 && time.Now().Before(limit) {
+		runtime.Gosched()
+	}
+	out.works.Store(true)
+	fmt.Fprint(w, "four")
+	select {
+	case got := <-told:
+		if got != 3 {
+			t.Errorf("told of %d, want 3", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody was told when it was mended")
+	}
+	w.Close()
+	if len(told) > 0 || w.Lost() != 3 {
+		t.Errorf("told %d times more, %d lost, want 3", len(told), w.Lost())
 	}
 }
