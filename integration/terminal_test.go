@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"errors"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dbvalet/integration/servers"
@@ -23,7 +26,10 @@ func TestControlCInPSQLCancelsTheQueryAndNoMore(t *testing.T) {
 		x.enter("SELECT 'goes on " + n + "', pg_backend_pid() > 0;")
 		x.awaitLine("goes on " + n + "|t")
 	}
-	x.keys("C-c") // at the prompt it means nothing
+	x.keys("C-c") // at the prompt it means nothing, and takes back what was typed before psql has seen it
+	x.await("the next prompt", func(text string) bool {
+		return strings.HasSuffix(strings.TrimRight(text, " \n"), "^C\n"+p.Database+"=>")
+	})
 	x.enter(`\q`)
 	if status := x.status(); status != 0 {
 		t.Errorf("got status %d, want psql's own, 0", status)
@@ -64,6 +70,24 @@ func TestControlCEndsDbvaletAtThePrompt(t *testing.T) {
 	if status := x.status(); status != 130 {
 		t.Errorf("got status %d, want 130", status)
 	}
+}
+
+// TestClosedTerminalEndsDbvalet closes a window: what would otherwise be SIGHUP, to reload, is its end.
+func TestClosedTerminalEndsDbvalet(t *testing.T) {
+	p := pg18(t)
+	l := newBench(t, p.AWSEnvironment())
+	x := newTerminal(t, l.env...)
+	x.enter("sh -c 'echo \"is $$.\"; exec dbvalet \"" + iamRoute(p) + "\"'")
+	text := x.awaitTexts("\nis ", "ready: ")
+	_, text, _ = strings.Cut(text, "\nis ")
+	number, _, _ := strings.Cut(text, ".")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.tmux("new-session", "-d") // which keeps tmux alive
+	x.tmux("kill-session", "-t", "0")
+	waitUntil(t, "dbvalet ends", func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) })
 }
 
 func TestControlZStopsBothAndFgContinuesBoth(t *testing.T) {

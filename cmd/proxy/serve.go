@@ -152,6 +152,9 @@ func (v *valet) run(ctx, sessions context.Context) reason {
 				// Ctrl-C is somebody who waits for the prompt.
 				return reason{signal: s, what: signalName(s), now: s == os.Interrupt}
 			case reloadSignal:
+				if v.display.terminal && !onTerminal(os.Stderr) {
+					return reason{signal: s, what: "the terminal was closed", now: true}
+				}
 				_ = v.reload(sessions, signalName(s))
 			case reopenSignal:
 				v.sights.reopen()
