@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -59,6 +60,9 @@ func (c *connect) encrypt(ctx context.Context, conn net.Conn) (net.Conn, error) 
 
 // ask asks for address on conn, and returns the status of the answer. The end of ctx ends it.
 func ask(ctx context.Context, conn net.Conn, address string) (status int, err error) {
+	if strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return 0, errors.New("a space or a control character in the address") // it would be more than an address
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	_, err = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", address, address)
 	if err == nil {

@@ -237,6 +237,22 @@ func TestBastionBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestAddressIsNoMoreThanThat has a secret name a host with a header behind it.
+func TestAddressIsNoMoreThanThat(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	said := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(far)
+		said <- string(all)
+	}()
+	_, err := ask(t.Context(), near, "db.example.com\r\nX: y:5432")
+	near.Close()
+	if got := <-said; err == nil || got != "" {
+		t.Errorf("got %v, and the proxy was told %q", err, got)
+	}
+}
+
 func FuzzConnectAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 Connection established\r\nX: y\r\n\r\nJ"))
 	f.Add([]byte("HTTP/1.0 407 \n\n"))
