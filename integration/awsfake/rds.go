@@ -3,13 +3,11 @@ package awsfake
 import (
 	"encoding/xml"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 )
 
 // RDS is Amazon RDS, as far as DescribeDBInstances, DescribeDBClusters and DescribeSourceRegions go.
@@ -85,15 +83,7 @@ type DBMember struct {
 func NewRDS(keys *Keys) (*RDS, error) {
 	s := &RDS{page: 100, instances: map[string][]DBInstance{}, clusters: map[string][]DBCluster{}, disabled: map[string]bool{}}
 	s.service = service{keys: keys, name: "rds"}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s.URL = "http://" + listener.Addr().String()
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	s.ended = make(chan struct{})
-	go s.serve(listener)
-	return s, nil
+	return s, s.start(s)
 }
 
 // AddInstance makes an instance.

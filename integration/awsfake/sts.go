@@ -2,7 +2,6 @@ package awsfake
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -46,15 +45,7 @@ type Role struct {
 func NewSTS(keys *Keys) (*STS, error) {
 	s := &STS{roles: make(map[string]Role)}
 	s.service = service{keys: keys, name: "sts"}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s.URL = "http://" + listener.Addr().String()
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	s.ended = make(chan struct{})
-	go s.serve(listener)
-	return s, nil
+	return s, s.start(s)
 }
 
 // SetRole makes a role, or replaces it.
