@@ -42,7 +42,7 @@ func good(_ net.Conn, _ tokens.Credential, p *proxy.Probe) error {
 	}
 	p.LoggedIn, p.Answered, p.Method, p.Server = true, true, "password", "PostgreSQL 18"
 	p.LoginTook, p.QueryTook = 3*time.Millisecond, time.Millisecond
-	p.Tell(time.Now(), time.Now())
+	p.Clock, p.ClockAt = time.Now(), time.Now().Round(0)
 	return nil
 }
 

@@ -27,27 +27,30 @@ func (u *Upstream) place(i int) Place {
 	return Place{u.Endpoint, u.Locate, u.Credentials}
 }
 
+// Places are all hosts, in their order.
+func (u *Upstream) Places() (places []Place) {
+	for i := range 1 + len(u.Others) {
+		places = append(places, u.place(i))
+	}
+	return places
+}
+
 // Caches returns the Cache of every host, each once.
 func (u *Upstream) Caches() (caches []*tokens.Cache) {
-	for i := range 1 + len(u.Others) {
-		if cache := u.place(i).Credentials; cache != nil && !slices.Contains(caches, cache) {
+	for _, place := range u.Places() {
+		if cache := place.Credentials; cache != nil && !slices.Contains(caches, cache) {
 			caches = append(caches, cache)
 		}
 	}
 	return caches
 }
 
-// CloseCredentials closes the Cache of every host. There must be no calls after it.
-func (u *Upstream) CloseCredentials() {
-	for _, cache := range u.Caches() {
-		cache.Close()
-	}
-}
-
 // Close closes what Upstream holds: the Cache of every host, and the Tunnel with what was dialled by
 // way of it. There must be no calls after it.
 func (u *Upstream) Close() {
-	u.CloseCredentials()
+	for _, cache := range u.Caches() {
+		cache.Close()
+	}
 	if u.Tunnel != nil {
 		_ = u.Tunnel.Close()
 	}
@@ -140,12 +143,4 @@ func share(ctx context.Context, left int) (context.Context, context.CancelFunc) 
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
-}
-
-// Places are all hosts, in their order.
-func (u *Upstream) Places() (places []Place) {
-	for i := range 1 + len(u.Others) {
-		places = append(places, u.place(i))
-	}
-	return places
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"strconv"
 	"time"
 )
 
@@ -29,7 +30,26 @@ func Took(took *time.Duration) (done func()) {
 	return func() { *took = time.Since(began) }
 }
 
-// Tell notes the server's clock. The question was asked at began, and its answer has just come.
-func (p *Probe) Tell(clock, began time.Time) {
-	p.Clock, p.ClockAt = clock, began.Add(time.Since(began)/2).Round(0)
+// Ask asks SELECT 1 and, by another statement, for the seconds since 1970. value returns the one value of
+// the answer. That a database does not tell its time is no failure.
+func (p *Probe) Ask(value func(sql string) (string, error), clock string) error {
+	done := Took(&p.QueryTook)
+	one, err := value("SELECT 1")
+	done()
+	if err == nil && one != "1" {
+		err = LoginError("", "the server answers SELECT 1 with %q", Printable(one))
+	}
+	if err != nil {
+		return err
+	}
+	p.Answered = true
+	began := time.Now()
+	text, err := value(clock)
+	if err != nil {
+		return nil //nolint:nilerr // as said above
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		p.Clock, p.ClockAt = time.UnixMicro(int64(seconds*1e6)), began.Add(time.Since(began)/2).Round(0)
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dbvalet/dsn"
+	"dbvalet/proxy"
 )
 
 // A finding is a database that a cloud has.
@@ -235,7 +236,7 @@ func printFindings(found []finding, out io.Writer) error {
 		if i == 0 {
 			gap = "\n"
 		}
-		fmt.Fprintf(out, "%s[%d] %s\n", gap, i+1, printable(note))
+		fmt.Fprintf(out, "%s[%d] %s\n", gap, i+1, proxy.Printable(note))
 	}
 	return printRoutes(found, out)
 }

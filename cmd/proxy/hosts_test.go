@@ -25,7 +25,7 @@ func TestEachHostHasItsOwnTokenAndName(t *testing.T) {
 	if other.Credentials == u.Credentials || other.Credentials.Source == u.Credentials.Source || other.Endpoint.TLS == u.Endpoint.TLS {
 		t.Error("the hosts share what is for one of them only")
 	}
-	u.CloseCredentials()
+	u.Close()
 	s, _ = builds(t, "mysql://app@a,b?auth=env:PW&tls=verify-ca&ca=/etc/ssl/certs/ca-certificates.crt")
 	if u := s.server.Upstream; u.Others[0].Credentials != u.Credentials {
 		t.Error("the hosts have different passwords")

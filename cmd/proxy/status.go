@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"dbvalet/proxy"
 )
 
 // newStatusCommand makes "dbvalet status".
@@ -72,7 +74,7 @@ func (s status) failed() error {
 	var names []string
 	for _, r := range s.Routes {
 		if r.State != "served" {
-			names = append(names, printable(r.Name))
+			names = append(names, proxy.Printable(r.Name))
 		}
 	}
 	if names == nil {
@@ -83,7 +85,7 @@ func (s status) failed() error {
 
 // write writes s for people.
 func (s status) write(out io.Writer, now time.Time) error {
-	fmt.Fprintf(out, "dbvalet %s is %s\n\n", printable(s.Version), printable(s.State))
+	fmt.Fprintf(out, "dbvalet %s is %s\n\n", proxy.Printable(s.Version), proxy.Printable(s.State))
 	routes := [][]string{{"ROUTE", "STATE", "LISTEN", "UPSTREAM", "AUTH", "OPEN", "SESSIONS", "FAILED"}}
 	sessions := [][]string{{"SESSION", "ROUTE", "SINCE", "CLIENT", "USER", "DATABASE", "SENT", "RECEIVED", "STATE"}}
 	for _, r := range s.Routes {
@@ -100,10 +102,10 @@ func (s status) write(out io.Writer, now time.Time) error {
 	}
 	for _, r := range s.Routes {
 		if r.Error != "" {
-			fmt.Fprintf(out, "\n%s: %s\n", printable(r.Name), printable(r.Error))
+			fmt.Fprintf(out, "\n%s: %s\n", proxy.Printable(r.Name), proxy.Printable(r.Error))
 		}
 		if r.Hint != "" {
-			fmt.Fprintf(out, "hint: %s\n", printable(r.Hint))
+			fmt.Fprintf(out, "hint: %s\n", proxy.Printable(r.Hint))
 		}
 	}
 	if len(sessions) == 1 {

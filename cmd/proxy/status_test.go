@@ -48,7 +48,7 @@ func TestStatusShowsRoutesAndSessions(t *testing.T) {
 		"ROUTE   STATE   LISTEN                     UPSTREAM             AUTH     OPEN  SESSIONS  FAILED\n",
 		"orders  served  127.0.0.1:5432 [::1]:5432  db.example.com:5432  aws-iam  1     7         2\n",
 		"\nshop: no route to it\nhint: write one\n",
-		"k3       orders  1h0m0s  psql (4711)  app   or?[2Jders  12 B  3.5 MB    idle\n",
+		"k3       orders  1h0m0s  psql (4711)  app   or [2Jders  12 B  3.5 MB    idle\n",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("got\n%s\nwant in it\n%s", stdout, want)

@@ -6,9 +6,10 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"golang.org/x/term"
+
+	"dbvalet/proxy"
 )
 
 // writeTable writes rows with their columns aligned. What others have named is made printable: a row
@@ -18,23 +19,13 @@ func writeTable(w io.Writer, rows [][]string) error {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = printable(cell)
+			cells[i] = proxy.Printable(cell)
 		}
 		if _, err := fmt.Fprintln(table, strings.TrimRight(strings.Join(cells, "\t"), "\t")); err != nil {
 			return err
 		}
 	}
 	return table.Flush()
-}
-
-// printable is text with a question mark for whatever is not to be seen.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
 }
 
 // onTerminal reports whether somebody sits in front of stream. Unlike isTerminal it takes no other

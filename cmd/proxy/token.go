@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dbvalet/config"
+	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
 
@@ -149,7 +150,7 @@ func fetchCredential(ctx context.Context, r *config.Route) (tokens.Credential, e
 func goodUntil(cred tokens.Credential, now time.Time) string {
 	who := "for whoever it is"
 	if cred.User != "" {
-		who = "for " + printable(cred.User)
+		who = "for " + proxy.Printable(cred.User)
 	}
 	if cred.Expires.IsZero() {
 		return "a password " + who + ", which does not expire as far as its source says"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (e *Engine) Probe(ctx context.Context, bare net.Conn, to proxy.Endpoint, cr
 	}
 	caps := r.capabilities & g.capabilities
 	defer (&login{conn: encrypted}).send([]byte{mysql.COM_QUIT}) //nolint:errcheck // it is a courtesy
-	return probeQuery(encrypted, caps, p)
+	return p.Ask(func(sql string) (string, error) { return queryValue(encrypted, sql, caps) }, "SELECT UNIX_TIMESTAMP(SYSDATE(6))")
 }
 
 // probeTLS is greeted, and encrypts the rest. The greeting counts to it: before it there is no TLS.
@@ -61,29 +60,6 @@ func (e *Engine) probeLogin(conn net.Conn, g *greeting, r *response, cred tokens
 	_, err := l.run(g, r)
 	p.Method, p.LoggedIn = l.used(), err == nil
 	return err
-}
-
-// probeQuery asks two questions. That a database does not tell its time is no failure.
-func probeQuery(conn net.Conn, caps uint32, p *proxy.Probe) error {
-	done := proxy.Took(&p.QueryTook)
-	value, err := queryValue(conn, "SELECT 1", caps)
-	done()
-	if err == nil && value != "1" {
-		err = proxy.LoginError("", "the server answers SELECT 1 with %q", proxy.Printable(value))
-	}
-	if err != nil {
-		return err
-	}
-	p.Answered = true
-	began := time.Now()
-	value, err = queryValue(conn, "SELECT UNIX_TIMESTAMP(SYSDATE(6))", caps)
-	if err != nil {
-		return nil //nolint:nilerr // as above
-	}
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		p.Tell(time.UnixMicro(int64(seconds*1e6)), began)
-	}
-	return nil
 }
 
 // queryValue returns the first value of the one row that the server answers to sql.

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -29,7 +28,7 @@ func (e *Engine) Probe(ctx context.Context, bare net.Conn, to proxy.Endpoint, cr
 		return err
 	}
 	defer l.send(&pgproto3.Terminate{}) //nolint:errcheck // it is a courtesy
-	return l.probeQuery(p)
+	return p.Ask(l.value, "SELECT extract(epoch FROM pg_catalog.clock_timestamp())")
 }
 
 func (e *Engine) probeTLS(ctx context.Context, bare net.Conn, to proxy.Endpoint, p *proxy.Probe) (net.Conn, error) {
@@ -65,29 +64,6 @@ func (e *Engine) probeLogin(conn net.Conn, cred tokens.Credential, database stri
 	})
 	p.LoggedIn = err == nil
 	return l, err
-}
-
-// probeQuery asks two questions. That a database does not tell its time is no failure.
-func (l *login) probeQuery(p *proxy.Probe) error {
-	done := proxy.Took(&p.QueryTook)
-	value, err := l.value("SELECT 1")
-	done()
-	if err == nil && value != "1" {
-		err = proxy.LoginError("", "the server answers SELECT 1 with %q", proxy.Printable(value))
-	}
-	if err != nil {
-		return err
-	}
-	p.Answered = true
-	began := time.Now()
-	value, err = l.value("SELECT extract(epoch FROM pg_catalog.clock_timestamp())")
-	if err != nil {
-		return nil //nolint:nilerr // as above
-	}
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		p.Tell(time.UnixMicro(int64(seconds*1e6)), began)
-	}
-	return nil
 }
 
 // value returns the first value of the last row that the server answers to sql; empty: there is none.
