@@ -11,6 +11,9 @@ import (
 )
 
 const (
+	// answerLimit is how long Vault's answer is waited for when nobody else waits for it any more.
+	answerLimit = 5 * time.Second
+
 	// revokeLimit is how long Vault is asked to revoke one lease, and so how long Close takes at most.
 	revokeLimit = 5 * time.Second
 
@@ -34,6 +37,16 @@ var (
 	errMaxTTL       = errors.New("the lease is near its maximum TTL, or that of the token which made it")
 	errUnknownLease = errors.New("the credential has no lease of this source")
 )
+
+// lingering returns a context that ends some time after ctx does.
+func lingering(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(after, end) })
+	return longer, func() {
+		stop()
+		end()
+	}
+}
 
 // borrow makes a credential of a new lease.
 func (s *Source) borrow(ctx context.Context, a answer) (tokens.Credential, error) {

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -341,6 +342,67 @@ func TestRevocationGivesUp(t *testing.T) {
 	if got := b.log.String(); !strings.Contains(got, "a lease was not revoked") {
 		t.Errorf("got %s", got)
 	}
+}
+
+// TestUserThatNobodyWaitsForIsGivenBack lets the only caller go away while Vault makes a user, whose lease
+// is in an answer that is still to come.
+func TestUserThatNobodyWaitsForIsGivenBack(t *testing.T) {
+	b := newBench(t)
+	var db users
+	role := db.role(vaultfake.Role{})
+	create, begun, goOn := role.CreateUser, make(chan struct{}), make(chan struct{})
+	role.CreateUser = func(user, password string, ttl time.Duration) error {
+		close(begun)
+		<-goOn
+		return create(user, password, ttl)
+	}
+	b.AddRole("database", "app", role)
+	cache := &tokens.Cache{Source: b.source(creds)}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := cache.Credential(ctx, "")
+		left <- err
+	}()
+	<-begun
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the caller is not kept waiting", err)
+	}
+	close(goOn)
+	cache.Close()
+	if n := len(b.Leases()); n != 0 || len(db.now) != 0 || b.Requests("sys/leases/revoke") != 1 {
+		t.Errorf("%d leases and the users %v are left after %d revocations, want one made and given back",
+			n, db.now, b.Requests("sys/leases/revoke"))
+	}
+}
+
+func TestNoUserIsMadeForNobody(t *testing.T) {
+	b := newBench(t)
+	b.AddRole("database", "app", vaultfake.Role{})
+	s := b.source(creds)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := s.Credential(gone, "app"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the context", err)
+	}
+	if n := b.Requests("*"); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestWaitForNobodyEnds(t *testing.T) {
+	b := newBench(t)
+	b.AddRole("database", "app", vaultfake.Role{})
+	s := b.source(creds)
+	s.answerLimit = 50 * time.Millisecond
+	b.Set(vaultfake.Hanging)
+	ctx, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer leave()
+	if _, err := s.Credential(ctx, "app"); err == nil {
+		t.Error("there is a credential")
+	}
+	b.Set(vaultfake.Up)
 }
 
 // TestCacheSharesOneLease: a database user is made for the route, and not for each connection.

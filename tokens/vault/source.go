@@ -38,7 +38,8 @@ type Source struct {
 	log     *slog.Logger
 
 	now         func() time.Time // time.Now, but in tests that let time pass
-	revokeLimit time.Duration    // the constant, but in tests
+	answerLimit time.Duration    // the constants, but in tests
+	revokeLimit time.Duration
 
 	turn    chan struct{} // holds one token, for whoever uses client and current
 	client  *api.Client   // without a Vault token; nil until it is needed
@@ -72,6 +73,7 @@ func New(u *tokens.SecretURL, o Options) (*Source, error) {
 		leases:  make(map[*tokens.Lease]*lease),
 
 		now:         time.Now,
+		answerLimit: answerLimit,
 		revokeLimit: revokeLimit,
 	}
 	if u.Number("version") > 0 {
@@ -98,8 +100,18 @@ func New(u *tokens.SecretURL, o Options) (*Source, error) {
 	return s, nil
 }
 
-// Credential reads the secret. Where that is a dynamic role, each call makes a database user.
+// Credential reads the secret. Where that is a dynamic role, each call makes a database user, who is
+// known from the answer alone: then it is waited for 5 seconds beyond the end of ctx, so that the
+// lease can be given back.
 func (s *Source) Credential(ctx context.Context, _ string) (tokens.Credential, error) {
+	if s.OwnUser() {
+		if ctx.Err() != nil {
+			return tokens.Credential{}, s.outage(ctx.Err())
+		}
+		var end context.CancelFunc
+		ctx, end = lingering(ctx, s.answerLimit)
+		defer end()
+	}
 	a, err := s.read(ctx, s.version)
 	switch {
 	case err != nil:
