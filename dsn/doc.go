@@ -14,6 +14,7 @@
 //		go-sql-driver    U@tcp(H:P)/D                   U@unix(PATH)/D
 //		mysql2           mysql://U@H:P/D                mysql://U@localhost/D?socketPath=PATH
 //		Connector/J      jdbc:mysql://H:P/D?user=       none
+//		  of MariaDB     jdbc:mariadb://H:P/D?user=     none
 //		PyMySQL          pymysql.connect(host=...)      pymysql.connect(unix_socket=...)
 //		Atlas            mysql://U@H:P/D                mysql+unix://U@PATH?database=D
 //

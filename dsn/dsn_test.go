@@ -138,6 +138,7 @@ func TestNothingIsSaidThatIsNotKnown(t *testing.T) {
 		{Target{"mysql", v4, "app", "", full, false}, "mysql", "MYSQL_PWD=s3cret mysql -h 127.0.0.1 -P 5433 -u app --loose-skip-ssl"},
 		{Target{"mysql", v4, "app", "", full, true}, "go", "app:s3cret@tcp(127.0.0.1:5433)/?tls=skip-verify"},
 		{Target{"mysql", v4, "app", "", full, true}, "jdbc", "jdbc:mysql://127.0.0.1:5433/?user=app&password=s3cret&sslMode=REQUIRED"},
+		{Target{"mysql", v4, "a@b", "ä", full, true}, "jdbc-mariadb", "jdbc:mariadb://127.0.0.1:5433/ä?user=a@b&password=s3cret&sslMode=REQUIRED"},
 		{Target{"mysql", v4, "app", "", full, true}, "node", "mysql://app:s3cret@127.0.0.1:5433/?ssl=%7B%22rejectUnauthorized%22%3Afalse%7D"},
 	} {
 		if got := mustFor(t, row.target, row.tool); got != row.want {
@@ -157,6 +158,9 @@ func TestWhatCanNotBeSaidSaysWhatToDo(t *testing.T) {
 		{Target{Scheme: "mysql", Addr: v4}, "nonsense", "jdbc-mariadb"},
 		{Target{Scheme: "postgres", Addr: &net.UnixAddr{Name: "/run/db/x.sock"}}, "psql", "directory"},
 		{Target{Scheme: "mysql", Addr: v4, User: "a:b"}, "go", "Config"},
+		{Target{Scheme: "mysql", Addr: v4, User: "a&b"}, "jdbc-mariadb", "Properties"},
+		{Target{Scheme: "mysql", Addr: v4, Database: "a?b"}, "jdbc-mariadb", "Properties"},
+		{Target{Scheme: "mysql", Addr: v4, Password: tokens.NewSecret("a\nb")}, "jdbc-mariadb", "Properties"},
 		{Target{Scheme: "mysql", Addr: &net.UnixAddr{Name: "/run/a@b/mysql.sock"}}, "go", "Config"},
 		{Target{Scheme: "postgres", Addr: v4, Database: "a?b"}, "node", "object"},
 		{Target{Scheme: "mysql", Addr: v4, Database: "a/b"}, "atlas", "--schema"},

@@ -83,24 +83,42 @@ func (t Target) mysqlNode(at place) (string, error) {
 }
 
 // mysqlJDBC is for MySQL's Connector/J.
-func (t Target) mysqlJDBC(at place) (string, error) { return t.jdbc("jdbc:mysql://", at) }
-
-// mariadbJDBC is for MariaDB's connector, which knows the same values of sslMode.
-func (t Target) mariadbJDBC(at place) (string, error) { return t.jdbc("jdbc:mariadb://", at) }
-
-func (t Target) jdbc(scheme string, at place) (string, error) {
+func (t Target) mysqlJDBC(at place) (string, error) {
 	if err := noSockets("JDBC", at); err != nil {
 		return "", err
 	}
 	var q query
 	q.add("user", t.User)
 	q.add("password", t.Password.Reveal())
-	if t.encrypts(at) {
-		q.add("sslMode", "REQUIRED")
-	} else {
-		q.add("sslMode", "DISABLED")
+	q.add("sslMode", t.sslModeOfJDBC(at))
+	return "jdbc:mysql://" + at.authority() + "/" + escape(t.Database) + q.String(), nil
+}
+
+// mariadbJDBC is for MariaDB's connector, which decodes nothing of a URL.
+func (t Target) mariadbJDBC(at place) (string, error) {
+	if err := noSockets("JDBC", at); err != nil {
+		return "", err
 	}
-	return scheme + at.authority() + "/" + escape(t.Database) + q.String(), nil
+	if strings.Contains(t.Database, "?") || strings.Contains(t.User+t.Password.Reveal(), "&") ||
+		strings.ContainsFunc(t.Database+t.User+t.Password.Reveal(), unicode.IsControl) {
+		return "", &unsaid{errors.New("MariaDB Connector/J reads no URL of a database with ? in its name, or of a user or a password with &"), "fill in a Properties instead"}
+	}
+	q := query{"sslMode=" + t.sslModeOfJDBC(at)}
+	if !t.Password.Empty() {
+		q = append(query{"password=" + t.Password.Reveal()}, q...)
+	}
+	if t.User != "" {
+		q = append(query{"user=" + t.User}, q...)
+	}
+	return "jdbc:mariadb://" + at.authority() + "/" + t.Database + q.String(), nil
+}
+
+// sslModeOfJDBC is what both connectors call it.
+func (t Target) sslModeOfJDBC(at place) string {
+	if t.encrypts(at) {
+		return "REQUIRED"
+	}
+	return "DISABLED"
 }
 
 // pymysql is a line of Python, as PyMySQL reads no URL.

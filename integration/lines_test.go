@@ -104,11 +104,12 @@ func TestPostgresClientsConnectWithWhatURLPrints(t *testing.T) {
 			cmd, err := servers.Client(ctx, "18", "psql", append(asked, shellWords(t, "psql", l.forTool("psql"))...)...)
 			prints(t, cmd, err, want)
 		})
-		// psycopg hands its URL to libpq, as psql does.
-		t.Run(name+", libpq", func(t *testing.T) {
-			cmd, err := servers.Client(ctx, "18", "psql", append(asked, l.forTool("python"))...)
-			prints(t, cmd, err, want)
-		})
+		for _, tool := range []string{"python", "sqlalchemy"} {
+			t.Run(name+", "+tool, func(t *testing.T) {
+				cmd, err := servers.Python(ctx, filepath.Join("testdata", "lines_client.py"), l.forTool(tool), query)
+				prints(t, cmd, err, want)
+			})
+		}
 		t.Run(name+", variables", func(t *testing.T) {
 			cmd, err := servers.Client(ctx, "18", "psql", asked...)
 			cmd.Env = append(cmd.Env, exported(t, l.forTool("env"))...)
@@ -139,6 +140,12 @@ func TestPostgresClientsConnectWithWhatURLPrints(t *testing.T) {
 			cmd, err := servers.Node(ctx, filepath.Join("testdata", "lines_client.js"), "pg", l.forTool("node"))
 			prints(t, cmd, err, want)
 		})
+		if route == onTCP {
+			t.Run(name+", pgjdbc", func(t *testing.T) {
+				cmd, err := servers.Java(ctx, filepath.Join("testdata", "LinesClient.java"), l.forTool("jdbc"), query)
+				prints(t, cmd, err, want)
+			})
+		}
 	}
 }
 
@@ -185,13 +192,15 @@ func TestMySQLClientsConnectWithWhatURLPrints(t *testing.T) {
 				cmd, err := servers.Node(ctx, filepath.Join("testdata", "lines_client.js"), "mysql2", l.forTool("node"))
 				prints(t, cmd, err, want)
 			})
-			t.Run(name+", PyMySQL", func(t *testing.T) {
-				cmd, err := servers.Python(ctx, filepath.Join("testdata", "lines_client.py"), l.forTool("python"))
-				prints(t, cmd, err, want)
-			})
+			for _, tool := range []string{"python", "sqlalchemy"} {
+				t.Run(name+", "+tool, func(t *testing.T) {
+					cmd, err := servers.Python(ctx, filepath.Join("testdata", "lines_client.py"), l.forTool(tool), query)
+					prints(t, cmd, err, want)
+				})
+			}
 			if route == onTCP {
 				t.Run(name+", Connector/J of MariaDB", func(t *testing.T) {
-					cmd, err := servers.Java(ctx, filepath.Join("testdata", "LinesClient.java"), l.forTool("jdbc-mariadb"))
+					cmd, err := servers.Java(ctx, filepath.Join("testdata", "LinesClient.java"), l.forTool("jdbc-mariadb"), query)
 					prints(t, cmd, err, want)
 				})
 			}
@@ -232,11 +241,27 @@ func TestRevealedPasswordLetsClientsIn(t *testing.T) {
 		cmd, err := servers.Node(ctx, filepath.Join("testdata", "lines_client.js"), driver, l.forTool("node", "--reveal"))
 		prints(t, cmd, err, map[string]string{"pg": "app ", "mysql2": "app@% "}[driver]+p.Database)
 	}
-	cmd, err := servers.Python(ctx, filepath.Join("testdata", "lines_client.py"), my.forTool("python", "--reveal"))
-	prints(t, cmd, err, "app@% "+m.Database)
+	for _, tool := range []struct {
+		l    lines
+		name string
+		run  func(ctx context.Context, script string, args ...string) (*exec.Cmd, error)
+		user string
+	}{
+		{pg, "python", servers.Python, "app"},
+		{pg, "sqlalchemy", servers.Python, "app"},
+		{pg, "jdbc", servers.Java, "app"},
+		{my, "python", servers.Python, "app@%"},
+	} {
+		script := "lines_client.py"
+		if strings.HasPrefix(tool.name, "jdbc") {
+			script = "LinesClient.java"
+		}
+		cmd, err := tool.run(ctx, filepath.Join("testdata", script), tool.l.forTool(tool.name, "--reveal"), "SELECT CURRENT_USER")
+		prints(t, cmd, err, tool.user)
+	}
 
 	command := my.forTool("mysql", "--reveal")
-	cmd, err = servers.MySQLClient(ctx, "mariadb11", "mariadb", append(shellWords(t, "mysql", command), "--batch", "--skip-column-names", "-e", "SELECT CURRENT_USER()")...)
+	cmd, err := servers.MySQLClient(ctx, "mariadb11", "mariadb", append(shellWords(t, "mysql", command), "--batch", "--skip-column-names", "-e", "SELECT CURRENT_USER()")...)
 	cmd.Env = append(cmd.Env, "MYSQL_PWD="+password)
 	prints(t, cmd, err, "app@%")
 	if !strings.HasPrefix(command, "MYSQL_PWD=") {

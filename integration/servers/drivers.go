@@ -7,21 +7,21 @@ import (
 	"path/filepath"
 )
 
-// The languages whose drivers for MySQL can be run. Scripts run as Client's programs do: they see the
+// The languages whose drivers can be run. Scripts run as Client's programs do: they see the
 // machine's files, but none of its settings and nothing of the caller's environment.
 
-// pythonRecipe is the recipe for Python and PyMySQL.
+// pythonRecipe is the recipe for Python with PyMySQL, psycopg and SQLAlchemy.
 func pythonRecipe() recipe {
 	return recipe{
 		name:     "python",
 		suite:    "sid",
 		user:     "nobody",
-		packages: []string{"python3-pymysql"},
+		packages: []string{"python3-pymysql", "python3-psycopg", "python3-sqlalchemy"},
 		assumed:  []string{"debconf", "media-types"},
 	}
 }
 
-// Python returns a command that runs a Python script, which may import pymysql.
+// Python returns a command that runs a Python script, which may import pymysql, psycopg and sqlalchemy.
 func Python(ctx context.Context, script string, args ...string) (*exec.Cmd, error) {
 	r, err := openRoot(ctx, "python")
 	if err != nil {
@@ -69,7 +69,7 @@ func PHP(ctx context.Context, script string, args ...string) (*exec.Cmd, error) 
 	return r.clientCommand(ctx, filepath.Join(r.dir, "usr/bin/php8.2"), append(append(settings, script), args...))
 }
 
-// javaRecipe is the recipe for Java and MariaDB's Connector/J. With the compiler, Java runs a program
+// javaRecipe is the recipe for Java with MariaDB's Connector/J and pgjdbc. With the compiler, Java runs a program
 // from its source. What is assumed is for certificates of the web.
 func javaRecipe() recipe {
 	return recipe{
@@ -77,13 +77,13 @@ func javaRecipe() recipe {
 		suite:    "sid",
 		user:     "nobody",
 		packages: []string{"openjdk-21-jdk-headless"},
-		alone:    []string{"libmariadb-java"},
+		alone:    []string{"libmariadb-java", "libpostgresql-jdbc-java"},
 		assumed:  []string{"debconf", "ca-certificates", "ca-certificates-java", "java-common", "util-linux", "tzdata"},
 	}
 }
 
-// Java returns a command that runs a Java program, which may use org.mariadb.jdbc, from the one file
-// of its source.
+// Java returns a command that runs a Java program, which may use org.mariadb.jdbc and org.postgresql, from
+// the one file of its source.
 func Java(ctx context.Context, source string, args ...string) (*exec.Cmd, error) {
 	r, err := openRoot(ctx, "java")
 	if err != nil {
@@ -94,7 +94,9 @@ func Java(ctx context.Context, source string, args ...string) (*exec.Cmd, error)
 	if err != nil {
 		return nil, err
 	}
-	first := []string{"-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(r.dir, "usr/share/java/mariadb-java-client.jar"), source}
+	jars := filepath.Join(r.dir, "usr/share/java")
+	drivers := filepath.Join(jars, "mariadb-java-client.jar") + ":" + filepath.Join(jars, "postgresql.jar")
+	first := []string{"-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", drivers, source}
 	return r.clientCommand(ctx, filepath.Join(home, "bin/java"), append(first, args...))
 }
 
