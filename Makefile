@@ -50,7 +50,7 @@ unit: compiler node ## unit tests with the race detector
 
 .PHONY: integration
 integration: compiler node network terminal browser ## the built program between real clients and real servers
-	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./integration
+	CGO_ENABLED=1 go test -race -count=1 -timeout 30m -parallel 4 ./integration # who mostly wait
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME, two at a time

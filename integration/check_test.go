@@ -347,6 +347,7 @@ func deaf(t *testing.T) (addr string) {
 }
 
 func TestCheckSaysWhatAnswersInPlaceOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	p, m := pg18(t), maria(t)
 	pg, my := route("scram", p, secretFile(t, p.SCRAMPassword)), mysqlRoute("app", m, secretFile(t, "pw"))
 	web := httptest.NewServer(http.NotFoundHandler())

@@ -122,6 +122,7 @@ func woke(t *testing.T, v *valet) {
 }
 
 func TestConnectAfterSleepOfTwoHoursSucceeds(t *testing.T) {
+	t.Parallel()
 	program := buildSleeper(t)
 	open := func(t *testing.T) laptop {
 		return laptop{program, write(t, "slept", strings.Repeat("\x00", 8), 0o600)}

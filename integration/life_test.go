@@ -416,6 +416,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestEndsWhenTheJobHasEnded(t *testing.T) {
+	t.Parallel()
 	p := pgSecrets(t)
 	storedRole(t, p, "job", "first")
 	v := startCommand(t, command(t, program, nil, "--exit-when-idle=1s", route("job", p, secretFile(t, "first"))), 1)

@@ -47,6 +47,7 @@ func copyAndClose(to, from net.Conn) {
 // The address of the database's name moves, as after a failover in a cloud. dbvalet has an /etc/hosts of
 // its own for that.
 func TestSessionsFollowTheNameOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	needsUsers(t)
 	p := pgSecrets(t)
 	storedRole(t, p, "moved", "first")

@@ -225,6 +225,7 @@ func TestMySQLDumpIsTheSameAsADirectOne(t *testing.T) {
 
 // TestMySQLReplicaFollowsWithoutPassword has a server as the client, which is told no password.
 func TestMySQLReplicaFollowsWithoutPassword(t *testing.T) {
+	t.Parallel()
 	for version, follow := range map[string][]string{
 		"mysql9":    {"CHANGE REPLICATION SOURCE TO SOURCE_HOST = '%s', SOURCE_PORT = %s, SOURCE_USER = 'whoever', SOURCE_LOG_FILE = '%s', SOURCE_LOG_POS = 4, SOURCE_SSL = 0", "START REPLICA"},
 		"mariadb11": {"CHANGE MASTER TO MASTER_HOST = '%s', MASTER_PORT = %s, MASTER_USER = 'whoever', MASTER_LOG_FILE = '%s', MASTER_LOG_POS = 4, MASTER_SSL = 0, MASTER_SSL_VERIFY_SERVER_CERT = 0", "START SLAVE"},

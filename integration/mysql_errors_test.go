@@ -213,6 +213,7 @@ func TestMySQLErrorInASessionLeavesItUsable(t *testing.T) {
 // TestMySQLUnverifiedServerGetsNoCredential lets dbvalet meet servers that it must not trust. That
 // they got no password is what the log of their verifier shows, which has each one that they get.
 func TestMySQLUnverifiedServerGetsNoCredential(t *testing.T) {
+	t.Parallel()
 	expired := servers.Certificate{NotBefore: time.Now().AddDate(-2, 0, 0), NotAfter: time.Now().AddDate(-1, 0, 0)}
 	for _, version := range errorVersions {
 		for _, row := range []struct {
@@ -510,6 +511,7 @@ func TestMySQLPluginThatIsNotAnsweredIsNamed(t *testing.T) {
 }
 
 func TestMySQLNoSecretIsWrittenAnywhere(t *testing.T) {
+	t.Parallel()
 	for _, version := range errorVersions {
 		t.Run(version, func(t *testing.T) {
 			m := mysqlServer(t, servers.MySQLOptions{Version: version, SessionToken: "a-session-token"})

@@ -168,6 +168,7 @@ func TestNotificationsArrive(t *testing.T) {
 }
 
 func TestReplicationConnectionStreams(t *testing.T) {
+	t.Parallel()
 	p := ownServer(t, servers.Options{})
 	v := start(t, p.AWSEnvironment(), iamRoute(p))
 	dir := t.TempDir()
