@@ -8,7 +8,10 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -428,6 +431,46 @@ func TestDatabaseBehindASOCKSProxyIsReached(t *testing.T) {
 	v := y.start(y.postgres(pg18(t), "via=socks5://127.0.0.1:"+port))
 	if got := y.mustPSQL(v.addrs[0], "-c", "SELECT 'served'"); got != "served" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestWayToAnHTTPSProxyIsVerified has a proxy whose certificate the machine trusts, or does not.
+func TestWayToAnHTTPSProxyIsVerified(t *testing.T) {
+	p := pg18(t)
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		db, err := net.Dial("tcp", r.Host)
+		if r.Method != http.MethodConnect || err != nil {
+			t.Errorf("the proxy is asked for %s %s: %v", r.Method, r.Host, err)
+			return
+		}
+		defer db.Close()
+		w.WriteHeader(http.StatusOK)
+		client, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer client.Close()
+		go func() {
+			_, _ = io.Copy(db, buffered)
+			db.Close()
+		}()
+		_, _ = io.Copy(client, db)
+	}))
+	proxy.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that are to fail
+	proxy.StartTLS()
+	t.Cleanup(proxy.Close)
+	via := iamRoute(p, "via="+proxy.URL)
+	root := write(t, "root.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: proxy.Certificate().Raw})), 0o644)
+
+	v := start(t, append(p.AWSEnvironment(), "SSL_CERT_FILE="+root), via)
+	if got := mustPSQL(t, v, "SELECT current_user"); got != "app" {
+		t.Errorf("logged in as %q", got)
+	}
+	v = start(t, append(p.AWSEnvironment(), "SSL_CERT_FILE=/dev/null"), via)
+	if e := refusal(t, v.conninfo()+" sslmode=disable"); !strings.Contains(e.Message, "via "+proxy.URL+": encrypt the way to it: tls: failed to verify certificate") ||
+		!strings.Contains(e.Hint, "a certificate that this machine trusts") {
+		t.Errorf("got %v (hint: %s)", e, e.Hint)
 	}
 }
 
