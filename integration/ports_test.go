@@ -52,7 +52,7 @@ func TestPortOfListenAutoStaysFromRunToRun(t *testing.T) {
 // refusesToStart runs dbvalet, which must end, and returns what it says.
 func refusesToStart(t *testing.T, route string) string {
 	t.Helper()
-	_, stderr, err := finish(t, command(t, program, nil, route))
+	_, stderr, err := finish(t, command(t, plainProgram, nil, route))
 	if err == nil {
 		t.Errorf("it ended well; it said\n%s", stderr)
 	}
@@ -73,10 +73,14 @@ func TestErrorNamesWhoHasThePort(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "s")
 	for _, listen := range []string{"127.0.0.1:0", dir} {
 		other := startProgram(t, plainProgram, nil, portRoute+listen)
-		who := fmt.Sprintf("in use by dbvalet (pid %d)", other.cmd.Process.Pid)
+		who := "in use by dbvalet"
 		if listen != dir {
 			listen = other.addrs[0]
+			if os.Getuid() != 0 { // from whom it hides
+				who += ", by the looks of it"
+			}
 		}
+		who += fmt.Sprintf(" (pid %d)", other.cmd.Process.Pid)
 		if got := refusesToStart(t, portRoute+listen); !strings.Contains(got, who) || !strings.Contains(got, "dbvalet status") {
 			t.Errorf("it said\n%swant %q, and what shows its routes", got, who)
 		}

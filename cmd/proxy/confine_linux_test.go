@@ -39,7 +39,7 @@ func TestProgramKeepsToWhatItsRoutesName(t *testing.T) {
 	}
 	log := newScreen()
 	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), confinedVariable+"="+route)
+	cmd.Env = []string{confinedVariable + "=" + route} // what a variable names may be read
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
