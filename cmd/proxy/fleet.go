@@ -32,6 +32,7 @@ type fleet struct {
 	services []*service     // in the order of the routes
 	ports    map[place][]*proxy.Port
 	leaving  []*service // no longer in force, with sessions that live on
+	past     int64      // sessions of the services that have left
 	retired  sync.WaitGroup
 }
 
@@ -197,6 +198,7 @@ func (f *fleet) retire(ctx context.Context, s *service, gone bool, limit time.Du
 	<-s.ended
 	f.mu.Lock()
 	f.leaving = slices.DeleteFunc(f.leaving, func(other *service) bool { return other == s })
+	f.past += s.server.Counts.Sessions.Load()
 	f.mu.Unlock()
 	f.forget(s.route.Name)
 	f.display.log.Info("route ended", "route", s.route.Name)
@@ -259,9 +261,12 @@ func (f *fleet) lose(ctx context.Context, s *service, err error) {
 	f.display.log.Error("listener failed", "route", s.route.Name, "err", err)
 }
 
-// sessions counts the sessions that are open, and all that began.
+// sessions counts the sessions that are open, and all that began, whatever has been reloaded since.
 func (f *fleet) sessions() (open, began int64) {
-	for _, s := range f.served() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	began = f.past
+	for _, s := range slices.Concat(f.services, f.leaving) {
 		if s.failure == nil {
 			open += s.server.Counts.Open.Load()
 			began += s.server.Counts.Sessions.Load()

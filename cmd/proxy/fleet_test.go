@@ -6,9 +6,11 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"dbvalet/config"
 	"dbvalet/metrics"
+	"dbvalet/proxy"
 )
 
 // newFleet serves urls, as far as it can, and returns what it is to serve.
@@ -80,6 +82,42 @@ func TestLostListenerIsOpenedAgain(t *testing.T) {
 	(&valet{fleet: f}).retry(t.Context())
 	if s := f.served(); len(s) != 1 || s[0].failure != nil {
 		t.Errorf("got %v, want it served again", s[0].failure)
+	}
+}
+
+func TestExitWhenIdleCountsSessionsAcrossReloads(t *testing.T) {
+	f := &fleet{
+		config:  &config.Config{Settings: config.Settings{ExitWhenIdle: time.Minute}},
+		display: display{log: slog.New(slog.DiscardHandler)}, sights: &sights{metrics: metrics.New("")},
+	}
+	with := func(name string, open, began int64) *service {
+		s := &service{route: &config.Route{Name: name}, server: &proxy.Server{}, ended: make(chan struct{})}
+		s.server.Counts.Open.Store(open)
+		s.server.Counts.Sessions.Store(began)
+		return s
+	}
+	var idle idleness
+	// overSoon reports whether it would be over if nothing happened for an hour from now on.
+	overSoon := func() bool {
+		idle.over(f)
+		idle.since = time.Now().Add(-time.Hour)
+		return idle.over(f)
+	}
+	f.services = []*service{with("a", 0, 0)}
+	if overSoon() {
+		t.Error("it is over before there was a session")
+	}
+	last := with("b", 1, 1)
+	f.services, f.leaving = []*service{with("a", 0, 1), with("b", 0, 0)}, []*service{last}
+	if open, began := f.sessions(); open != 1 || began != 2 || overSoon() {
+		t.Errorf("got %d sessions of %d, want it to go on for the one that outlives the reload", open, began)
+	}
+	last.server.Counts.Open.Store(0)
+	close(last.ended)
+	f.retire(t.Context(), last, false, 0)
+	f.services = []*service{with("a", 0, 0), with("b", 0, 0)}
+	if !overSoon() {
+		t.Error("it goes on for ever where every route was reloaded since the last session")
 	}
 }
 
