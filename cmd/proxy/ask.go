@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"dbvalet/proxy"
 )
 
 // maxAnswer is how much of an answer is read, in bytes; a report has some lines for each route.
@@ -37,7 +39,8 @@ type askError struct {
 	final  bool // to ask again is useless
 }
 
-func (e *askError) Error() string { return e.err.Error() }
+// Error returns text without terminal controls: some of it may come from whoever listens in place of dbvalet.
+func (e *askError) Error() string { return proxy.Printable(e.err.Error()) }
 func (e *askError) Unwrap() error { return e.err }
 
 // Hint returns the next step.
@@ -117,6 +120,19 @@ func (a *asker) ask(ctx context.Context, method, path string) (status int, body 
 		return 0, "", &askError{fmt.Errorf("what listens on %s has no %s", addr, path), "check that --admin= is the one of dbvalet, of this version", true}
 	}
 	return 0, "", &askError{fmt.Errorf("dbvalet at %s answers %s: %s", addr, response.Status, strings.TrimSpace(body)), "check that --admin= is the one of dbvalet", true}
+}
+
+// printableLines is proxy.Printable for an answer of several lines.
+func printableLines(text string) string {
+	var all strings.Builder
+	for line := range strings.Lines(text) {
+		line, ended := strings.CutSuffix(line, "\n")
+		all.WriteString(proxy.Printable(line))
+		if ended {
+			all.WriteByte('\n')
+		}
+	}
+	return all.String()
 }
 
 // noAnswer explains why nobody has answered.

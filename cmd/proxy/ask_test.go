@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -115,6 +118,55 @@ func TestAskingSaysWhatIsWrong(t *testing.T) {
 			_, usage := errors.AsType[usageError](err)
 			if err == nil || stdout != "" || usage != row.usage || !strings.Contains(err.Error(), row.message) || !strings.Contains(proxy.Hint(err), row.hint) {
 				t.Errorf("got %q, %v (hint %q), want %q (hint %q)", stdout, err, proxy.Hint(err), row.message, row.hint)
+			}
+		})
+	}
+}
+
+// answersRaw answers whoever connects with the same bytes, and returns the flag that says where.
+func answersRaw(t *testing.T, response string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, response)
+			}
+			conn.Close()
+		}
+	}()
+	return "--admin=" + ln.Addr().String()
+}
+
+// Any user of the machine can listen there while dbvalet does not.
+func TestAnswersOfAStrangerPlayNoTricksOnATerminal(t *testing.T) {
+	const trick = "\x1b[2J\u009b2J"
+	for _, row := range []struct {
+		name, response string
+		newCommand     func(func() (string, error)) *cobra.Command
+		args           []string
+		want           string
+	}{
+		{"health", "HTTP/1.1 503 No\r\n\r\nfirst" + trick + "\n  second\n", newHealthCommand, nil, "first [2J 2J\n  second\n"},
+		{"wait", "HTTP/1.1 503 No\r\n\r\nfirst" + trick + "\n  second\n", newWaitCommand, []string{"--timeout=300ms"}, "first [2J 2J\n  second"},
+		{"refusal", "HTTP/1.1 403 No\r\n\r\nno" + trick, newStatusCommand, nil, "refuses to answer: no [2J 2J"},
+		{"status line and body", "HTTP/1.1 500 a" + trick + "\r\n\r\nb" + trick, newShutdownCommand, nil, "answers 500 a [2J 2J: b [2J 2J"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			stdout, err := asked(t, row.newCommand, append(row.args, answersRaw(t, row.response))...)
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if all := stdout + err.Error(); strings.ContainsAny(all, "\x1b\u009b") || !strings.Contains(all, row.want) {
+				t.Errorf("got %q, want %q in it", all, row.want)
 			}
 		})
 	}

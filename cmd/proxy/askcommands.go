@@ -56,7 +56,7 @@ func (a *asker) wait(ctx context.Context, limit time.Duration) error {
 			case err != nil:
 				last = err
 			case status != http.StatusOK:
-				last = errors.New(strings.TrimSpace(body))
+				last = errors.New(printableLines(strings.TrimSpace(body)))
 			}
 			return err == nil && status == http.StatusOK, nil
 		})
@@ -117,7 +117,7 @@ answers. For probes of containers, and HEALTHCHECK of an image without a shell.`
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(cmd.OutOrStdout(), body)
+			fmt.Fprint(cmd.OutOrStdout(), printableLines(body))
 			if status != http.StatusOK {
 				return &askError{err: errors.New("it is not well: see the lines above")}
 			}
