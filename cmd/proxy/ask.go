@@ -20,8 +20,8 @@ import (
 	"dbvalet/proxy"
 )
 
-// maxAnswer is how much of an answer is read, in bytes; a report has some lines for each route.
-const maxAnswer = 1 << 20
+// maxAnswer is how long an answer may be, in bytes; a status has some 500 for each session.
+const maxAnswer = 64 << 20
 
 // An asker asks the admin endpoints of a dbvalet that runs.
 type asker struct {
@@ -106,9 +106,12 @@ func (a *asker) ask(ctx context.Context, method, path string) (status int, body 
 		return 0, "", noAnswer(addr, err)
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
 		return 0, "", noAnswer(addr, err)
+	case len(text) > maxAnswer:
+		return 0, "", &askError{fmt.Errorf("the answer of %s is longer than %s", addr, byteCount(maxAnswer)), "check that --admin= is the one of dbvalet", true}
 	}
 	body = string(text)
 	switch response.StatusCode {

@@ -78,6 +78,26 @@ func TestStatusAsJSONIsVerbatim(t *testing.T) {
 	}
 }
 
+func TestStatusHasRoomForManySessions(t *testing.T) {
+	many := sample()
+	many.Routes = many.Routes[:1]
+	for range 10_000 {
+		many.Routes[0].Clients = append(many.Routes[0].Clients, many.Routes[0].Clients[0])
+	}
+	flag := answersStatus(t, func() any { return many })
+	stdout, err := asked(t, newStatusCommand, flag)
+	if rows := strings.Count(stdout, "psql (4711)"); err != nil || rows != 10_001 {
+		t.Errorf("got %d sessions, %v", rows, err)
+	}
+}
+
+func TestAnswerWithoutEndIsAnErrorOfItsOwn(t *testing.T) {
+	endless := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat(" ", maxAnswer+1)
+	if _, err := asked(t, newStatusCommand, answersRaw(t, endless)); err == nil || !strings.Contains(err.Error(), "is longer than") {
+		t.Errorf("got %v, want that it is too long", err)
+	}
+}
+
 func TestWatchedStatusIsWrittenAgainUntilInterrupted(t *testing.T) {
 	asks := make(chan bool, 100)
 	flag := answersStatus(t, func() any { asks <- true; return sample() })
