@@ -69,11 +69,11 @@ func (a *asker) status(ctx context.Context) (s status, body string, err error) {
 	return s, body, err
 }
 
-// failed says which routes are not served; nil: all are.
+// failed says which routes are not served; nil: all are. One that a reload has taken away is not to be.
 func (s status) failed() error {
 	var names []string
 	for _, r := range s.Routes {
-		if r.State != "served" {
+		if r.State != "served" && r.State != "leaving" {
 			names = append(names, proxy.Printable(r.Name))
 		}
 	}

@@ -63,6 +63,18 @@ func TestStatusIsGoodWhereAllRoutesAreServed(t *testing.T) {
 	}
 }
 
+// A reload took it away on purpose.
+func TestStatusIsGoodWhereTheSessionsOfAFormerRouteLiveOn(t *testing.T) {
+	flag := answersStatus(t, func() any {
+		s := status{State: "ready", Routes: append(sample().Routes[:1], sample().Routes[0])}
+		s.Routes[1].Name, s.Routes[1].State = "former", "leaving"
+		return s
+	})
+	if stdout, err := asked(t, newStatusCommand, flag); err != nil || !strings.Contains(stdout, "former  leaving") {
+		t.Errorf("got %v and\n%s\nwant it shown, and no error", err, stdout)
+	}
+}
+
 // TestStatusAsJSONIsVerbatim has a newer dbvalet answer, which says more.
 func TestStatusAsJSONIsVerbatim(t *testing.T) {
 	answer := map[string]any{"state": "ready", "routes": []any{map[string]any{"name": "a", "state": "served", "credential": map[string]any{"age": 3}}}, "new": true}
