@@ -12,6 +12,7 @@ import (
 
 	"dbvalet/proxy"
 	dbtls "dbvalet/tls"
+	"dbvalet/tokens/awsrds"
 )
 
 // DNSFacts are those of the step dns.
@@ -133,8 +134,8 @@ func (v *visit) unknownName(host string, err error) Step {
 	case isDNS && dns.IsNotFound:
 		step.Advice = []Advice{{Text: "check the name. Names of a private zone are known only in their network: is the VPN up, " +
 			"and does this machine ask its DNS? With via= the name is looked up at the other end"}}
-		if dbtls.IsRDS(host) {
-			step.Advice = append(step.Advice, Advice{Text: "the endpoints that there are", Copy: "aws rds describe-db-instances" + v.awsRegion() + " --query 'DBInstances[].Endpoint.Address'"})
+		if awsrds.IsEndpoint(host) {
+			step.Advice = append(step.Advice, Advice{Text: "the endpoints that there are", Copy: v.cli(host).List()})
 		}
 	case timedOut(err):
 		step.Advice = []Advice{{Text: "the DNS server does not answer: check the network and the VPN, and the servers in /etc/resolv.conf"}}
@@ -150,12 +151,4 @@ func cause(err error) string {
 		return dns.Err
 	}
 	return err.Error()
-}
-
-// awsRegion is an option of the AWS CLI.
-func (v *visit) awsRegion() string {
-	if v.who.Region == "" {
-		return ""
-	}
-	return " --region " + v.who.Region
 }

@@ -151,14 +151,6 @@ func (v *visit) byNumber(facts LoginFacts) []Advice {
 	return nil
 }
 
-// status is how to see what an instance in a cloud is at.
-func (v *visit) status() []Advice {
-	if id := v.instance(); id != "" {
-		return []Advice{{Text: "what the instance is at", Copy: id + " --query 'DBInstances[0].DBInstanceStatus'"}}
-	}
-	return nil
-}
-
 // address is ours, as pg_hba.conf writes it.
 func (v *visit) address() string {
 	host, bits := "ADDRESS", "32"

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"dbvalet/proxy"
-	dbtls "dbvalet/tls"
+	"dbvalet/tokens/awsrds"
 )
 
 // TCPFacts are those of the step tcp: how it went with each address.
@@ -136,10 +136,7 @@ func (v *visit) refused() []Advice {
 	_, port, _ := net.SplitHostPort(v.to.Addr)
 	advice := []Advice{{Text: "the machine answers, and nobody listens on port " + port +
 		": the database is down or starts, or listens on another port; where dial= is a tunnel, that is not up"}}
-	if id := v.instance(); id != "" {
-		advice = append(advice, Advice{Text: "how the instance is, and which port it has", Copy: id + " --query 'DBInstances[0].[DBInstanceStatus,Endpoint.Port]'"})
-	}
-	return advice
+	return append(advice, v.status()...)
 }
 
 // dropped is the advice for silence.
@@ -150,22 +147,26 @@ func (v *visit) dropped() []Advice {
 	if v.private {
 		advice = append(advice, Advice{Text: "the address is a private one: connect the VPN, or go through a bastion", Copy: "via=ssh://USER@BASTION"})
 	}
-	if dbtls.IsRDS(v.Host) {
+	if awsrds.IsEndpoint(v.Host) {
 		advice = append(advice, Advice{
 			Text: "let this machine into the instance's security group",
-			Copy: "aws ec2 authorize-security-group-ingress --group-id GROUP --protocol tcp --port " + port + " --cidr ADDRESS/32" + v.awsRegion(),
+			Copy: "aws ec2 authorize-security-group-ingress --group-id GROUP --protocol tcp --port " + port + " --cidr ADDRESS/32" + v.cli(v.Host).Options(),
 		})
 	}
 	return advice
 }
 
-// instance is the command that describes the instance of an RDS endpoint; empty: it is none.
-func (v *visit) instance() string {
-	if !dbtls.IsRDS(v.Host) {
-		return ""
+// status is how to see what is the matter with an RDS endpoint.
+func (v *visit) status() []Advice {
+	if !awsrds.IsEndpoint(v.Host) {
+		return nil
 	}
-	id, _, _ := strings.Cut(v.Host, ".")
-	return "aws rds describe-db-instances --db-instance-identifier " + id + v.awsRegion()
+	return []Advice{{Text: "what AWS says its status and its port are", Copy: v.cli(v.Host).Status()}}
+}
+
+// cli makes commands about an RDS endpoint.
+func (v *visit) cli(endpoint string) awsrds.CLI {
+	return awsrds.CLI{Host: endpoint, Region: v.who.Region, Profile: v.who.Profile}
 }
 
 // short leaves out what is said already: operation and address.

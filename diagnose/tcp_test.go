@@ -60,6 +60,17 @@ func TestTCPSaysWhatIsUsuallyBehindAFailure(t *testing.T) {
 	}
 }
 
+func TestTCPAdviceIsForTheAccountOfTheRoute(t *testing.T) {
+	for _, err := range []error{syscall.ECONNREFUSED, context.DeadlineExceeded} {
+		v := &visit{Walk: walk(t, "10.0.0.1:5432", good), who: tokens.Identity{Region: "eu-west-1", Profile: "prod"}}
+		v.Host, v.to = "shop.cluster-abc123.us-east-1.rds.amazonaws.com", v.Place.Endpoint
+		step := v.unreachable([]*dialled{{addr: "10.0.0.1:5432", err: &net.OpError{Op: "dial", Err: err}}})
+		if all := allOf(step); !strings.Contains(all, " --region us-east-1 --profile prod") || strings.Contains(all, "db-instance") {
+			t.Errorf("%v: got %s", err, all)
+		}
+	}
+}
+
 // The hint of a tunnel that is broken is its own.
 func TestTCPByWayOfATunnelHasItsHint(t *testing.T) {
 	w := walk(t, "private.example.com:5432", good)

@@ -321,7 +321,7 @@ func TestCheckFindsFaultsOfTheNetwork(t *testing.T) {
 		{name: "name that does not exist", route: "postgres://app@nowhere.invalid/orders?" + secretFile(t, "pw"), step: "dns",
 			text: []string{"look up nowhere.invalid: "}, advice: []string{"VPN"}},
 		{name: "port where nobody listens", route: rds(closedPort(t)), step: "tcp",
-			text: []string{"connection refused"}, advice: []string{"nobody listens on port", "aws rds describe-db-instances --db-instance-identifier orders --query 'DBInstances[0].[DBInstanceStatus,Endpoint.Port]'"}},
+			text: []string{"connection refused"}, advice: []string{"nobody listens on port", "aws rds describe-db-instances --db-instance-identifier orders --region us-east-1 --query 'DBInstances[0].[DBInstanceStatus,Endpoint.Port]'"}},
 		{name: "packets that are dropped", route: rds(deaf(t)), args: []string{"--timeout=1s"}, step: "tcp",
 			text: []string{"no answer in time"}, advice: []string{"security group", "aws ec2 authorize-security-group-ingress --group-id GROUP --protocol tcp --port "}},
 		{name: "socket that is not there", route: "postgres://app@db.example.com/?dial=/nonexistent/socket&" + secretFile(t, "pw"), step: "tcp",
@@ -467,7 +467,7 @@ func TestCheckFindsADatabaseThatIsInRecovery(t *testing.T) {
 	defer func() { stop(); <-restarted }()
 	to := route("scram", p, secretFile(t, p.SCRAMPassword))
 	waitUntil(t, "the server answers", func() bool { return check(t, nil, to).status == 15 })
-	fault{route: to, step: "login", text: []string{"57P03"}, advice: []string{"try again in a moment", "aws rds describe-db-instances --db-instance-identifier orders --query 'DBInstances[0].DBInstanceStatus'"}}.find(t)
+	fault{route: to, step: "login", text: []string{"57P03"}, advice: []string{"try again in a moment", "aws rds describe-db-instances --db-instance-identifier orders --region us-east-1 --query 'DBInstances[0].[DBInstanceStatus,Endpoint.Port]'"}}.find(t)
 }
 
 func TestCheckFindsFaultsOfTheMySQLLogin(t *testing.T) {

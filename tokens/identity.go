@@ -16,6 +16,7 @@ type Identity struct {
 	Principal string // an ARN, an email, the name or id of an application; empty: not known
 	Account   string // of AWS; or the tenant, of Azure
 	Region    string // of AWS
+	Profile   string // that the AWS CLI is to be told to be the same; empty: none
 	From      string // where the proof of it comes from, such as a profile or a file
 	// Unsaid is why Principal is not known, where there may be credentials all the same.
 	Unsaid error

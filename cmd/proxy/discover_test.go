@@ -98,7 +98,7 @@ orders         PostgreSQL 17.4      orders.abc123.eu-west-1.rds.amazonaws.com:54
 shop (writer)  Aurora MySQL 3.08.0  shop.cluster-abc123.eu-west-1.rds.amazonaws.com:3306  on         no      available
 shop (reader)  Aurora MySQL 3.08.0  shop.cluster-ro-abc123.eu-west-1.rds.amazonaws.com:3306  on         no      available
 
-[1] turn it on: aws rds modify-db-instance --db-instance-identifier billing --enable-iam-database-authentication --apply-immediately --region eu-west-1
+[1] turn it on: aws rds modify-db-instance --db-instance-identifier billing --region eu-west-1 --enable-iam-database-authentication --apply-immediately
 [2] legacy: the route logs in as admin, with the password that RDS keeps; RDS has IAM login in MariaDB from 10.11 on
 
 Serve one, or write it into your file with "dbvalet init":

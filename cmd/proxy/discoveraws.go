@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dbvalet/dsn"
 	"dbvalet/tokens/awsconfig"
 	"dbvalet/tokens/awsrds"
 )
@@ -139,15 +138,7 @@ func (p *awsPlace) enable(d awsrds.Database) (command, note string) {
 	if !d.CanIAM {
 		return "", strings.TrimPrefix(note+"; RDS has IAM login in MariaDB from 10.11 on", "; ")
 	}
-	what, name := "instance", "--db-instance-identifier "
-	if d.Cluster {
-		what, name = "cluster", "--db-cluster-identifier "
-	}
-	command = "aws rds modify-db-" + what + " " + name + dsn.Quote(d.Name) + " --enable-iam-database-authentication --apply-immediately --region " + d.Region
-	if p.profile != "" {
-		command += " --profile " + dsn.Quote(p.profile)
-	}
-	return command, note
+	return d.AskIAM(p.profile), note
 }
 
 // awsEngine is the engine as people call it. Aurora MySQL has a version of its own behind MySQL's.

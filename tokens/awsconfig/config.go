@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,6 +125,21 @@ func (c *Config) load(ctx context.Context) (*loaded, error) {
 // profile returns the name of the profile in use.
 func (c *Config) profile() string {
 	return cmp.Or(c.options.Profile, os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"), "default")
+}
+
+// CLIProfile is what the AWS CLI is to be told by --profile so that it is who we are; empty: nothing. Keys in the
+// environment come before AWS_PROFILE, but not before --profile.
+func (c *Config) CLIProfile() string {
+	if c.options.Profile != "" {
+		return c.options.Profile
+	}
+	c.mu.Lock()
+	l := c.loaded
+	c.mu.Unlock()
+	if l != nil && slices.Contains(l.origin(), aws.CredentialSourceEnvVars) {
+		return ""
+	}
+	return cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"))
 }
 
 // baseProfile follows source_profile to the end: that is the profile to log in with, and the AWS CLI

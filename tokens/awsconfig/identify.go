@@ -25,13 +25,13 @@ const identifyLimit = 5 * time.Second
 // without it. source is for errors.
 func (c *Config) Identify(ctx context.Context, source string) (tokens.Identity, error) {
 	sdk, err := c.Load(ctx)
+	who := tokens.Identity{Region: sdk.Region, Profile: c.CLIProfile()}
 	if err != nil {
-		return tokens.Identity{}, c.Describe(ctx, source, err)
+		return who, c.Describe(ctx, source, err)
 	}
 	c.mu.Lock()
 	l := c.loaded
 	c.mu.Unlock()
-	who := tokens.Identity{Region: sdk.Region}
 	who.From, _ = renewal(l)
 	creds, err := sdk.Credentials.Retrieve(ctx)
 	if err != nil {

@@ -41,6 +41,34 @@ func TestIdentifySaysWhoWeAreAndWhatTimeItIsAtAWS(t *testing.T) {
 	}
 }
 
+func TestIdentifySaysWhichProfileMakesTheCLIWhoWeAre(t *testing.T) {
+	for _, row := range []struct {
+		name, option, env string
+		keys              bool
+		want              string
+	}{
+		{"the route's", "dev", "other", false, "dev"},
+		{"the route's, and keys", "dev", "", true, "dev"},
+		{"the environment's", "", "dev", false, "dev"},
+		{"the environment's, and keys, which come first", "", "dev", true, ""},
+		{"none", "", "", false, ""},
+		{"the default one in place of the environment's", "default", "dev", false, "default"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := newAccount(t).write("config", "[default]\nregion = eu-west-1\n[profile dev]\nregion = eu-west-1\n").
+				write("credentials", "[default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = x\n[dev]\naws_access_key_id = AKIDDEV\naws_secret_access_key = x\n")
+			t.Setenv("AWS_PROFILE", row.env)
+			if row.keys {
+				a.env()
+			}
+			t.Setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
+			if who, err := a.config(Options{Profile: row.option}).Identify(t.Context(), "test"); who.Profile != row.want {
+				t.Errorf("got %q (%v), want %q", who.Profile, err, row.want)
+			}
+		})
+	}
+}
+
 func TestIdentifyTellsWhatAWSDoesNotTakeFromWhatItDoesNotAnswer(t *testing.T) {
 	refuse := func(code string) *awsfake.Refusal {
 		return &awsfake.Refusal{Status: http.StatusForbidden, Code: code, Message: "no"}

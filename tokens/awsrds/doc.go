@@ -24,7 +24,7 @@
 //     ones sign nothing.
 //   - The user must be named.
 //
-// List says which databases there are that such tokens may be for.
+// List says which databases there are that such tokens may be for. A CLI makes commands of the AWS CLI about one.
 //
 // Not prevented is what only AWS knows: whether the credentials may rds-db:connect, and whether the
 // database user has rds_iam (PostgreSQL) or AWSAuthenticationPlugin (MySQL). Explain says that to who

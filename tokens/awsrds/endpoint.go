@@ -10,7 +10,7 @@ import (
 // Region returns the region that the name of an RDS endpoint contains:
 //
 //	db.<hash>.<region>.rds.amazonaws.com           instances
-//	db.cluster-<hash>.<region>.rds.amazonaws.com   also cluster-ro-, cluster-custom-, proxy-
+//	db.cluster-<hash>.<region>.rds.amazonaws.com   also cluster-ro-, cluster-custom-, proxy-, endpoint.proxy-
 //	db.<hash>.<region>.rds.amazonaws.com.cn        China; amazonaws.eu: the European Sovereign Cloud
 //	db.<hash>.rds.<region>.amazonaws.com.cn        China, older; also GovCloud and the isolated regions
 //
@@ -34,6 +34,22 @@ const global = "global"
 
 // suffixes are the DNS suffixes of the partitions.
 var suffixes = []string{"amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov"}
+
+// isCluster reports whether host, in lower case, is an endpoint of a cluster.
+func isCluster(host string) bool {
+	where, _ := place(host)
+	return where == global || strings.Contains(host, ".cluster-")
+}
+
+// isProxy reports whether host, in lower case, is an endpoint of RDS Proxy.
+func isProxy(host string) bool { return strings.Contains(host, ".proxy-") }
+
+// isNamedApart reports whether the name of an endpoint is not that of its cluster or proxy: somebody has made
+// it, or it is a global one.
+func isNamedApart(host string) bool {
+	where, _ := place(host)
+	return where == global || strings.Contains(host, ".cluster-custom-") || strings.Contains(host, ".endpoint.proxy-")
+}
 
 // place returns the region in the name of an RDS endpoint, or global.
 func place(host string) (string, bool) {

@@ -39,7 +39,4 @@ func (s *Source) grant(host, user string) string {
 	return "GRANT rds_iam TO " + quote(user, `"`)
 }
 
-// isProxy reports whether host is an endpoint of RDS Proxy, name.proxy-<hash>.<region>.…
-func isProxy(host string) bool { return strings.Contains(host, ".proxy-") }
-
 func quote(s, mark string) string { return mark + strings.ReplaceAll(s, mark, mark+mark) + mark }

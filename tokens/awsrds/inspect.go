@@ -2,7 +2,6 @@ package awsrds
 
 import (
 	"context"
-	"strings"
 
 	"dbvalet/tokens/awsconfig"
 )
@@ -38,13 +37,9 @@ func (s *Source) inspect(ctx context.Context, was signed) (f finding) {
 			note(c.Reader, c.IAM)
 		}
 	})
-	// An endpoint that a cluster's owner has made is in no list.
-	if err != nil || !f.there && strings.Contains(was.host, ".cluster-custom-") {
+	if err != nil || !f.there && isNamedApart(was.host) { // which is in no list
 		return finding{}
 	}
 	f.answered = true
 	return f
 }
-
-// isCluster reports whether host is an endpoint of a cluster, name.cluster-<hash>.<region>.…
-func isCluster(host string) bool { return strings.Contains(host, ".cluster-") }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"dbvalet/tokens"
 	"dbvalet/tokens/awsconfig"
@@ -60,7 +59,7 @@ func (s *Source) Remedies(ctx context.Context, r tokens.Refusal) []tokens.Remedy
 	case found.answered && !found.there:
 		list = append(list, tokens.Remedy{Text: fmt.Sprintf("account %s, which we are in, has no database at this endpoint: take credentials of the database's account, or a role there with role=ARN", awsconfig.Account(caller))})
 	case found.answered && !found.iam:
-		return append(list, tokens.Remedy{Text: "IAM authentication is off: turn it on", Copy: turnOn(was)})
+		return append(list, tokens.Remedy{Text: "IAM authentication is off: turn it on", Copy: s.cli(was).askIAM()})
 	}
 	list = append(list, tokens.Remedy{
 		Text: fmt.Sprintf("%s needs this policy, in the account of the database", identity(caller)),
@@ -69,7 +68,7 @@ func (s *Source) Remedies(ctx context.Context, r tokens.Refusal) []tokens.Remedy
 	if found.answered {
 		return list
 	}
-	return append(list, switchOn(was, caller)...)
+	return append(list, s.switchOn(was, caller)...)
 }
 
 // makeKnown is for the database's administrator.
@@ -91,39 +90,26 @@ func (s *Source) makeKnown(user string, was signed) []tokens.Remedy {
 }
 
 // switchOn is about what RDS would not tell us: whether the database asks IAM at all, and whose it is.
-func switchOn(was signed, caller string) []tokens.Remedy {
+func (s *Source) switchOn(was signed, caller string) []tokens.Remedy {
 	if isProxy(was.host) || !IsEndpoint(was.host) {
 		return nil
 	}
-	kind, member, where := about(was)
-	account := ""
+	cli, account := s.cli(was), ""
 	if a := awsconfig.Account(caller); a != "*" {
 		account = ", and is not found if it is not in account " + a
 	}
 	return []tokens.Remedy{
 		{
-			Text: fmt.Sprintf("IAM authentication must be on; the %s says so here%s", kind, account),
-			Copy: fmt.Sprintf("aws rds describe-db-%ss%s --query '%s[0].IAMDatabaseAuthenticationEnabled'", kind, where, member),
+			Text: fmt.Sprintf("IAM authentication must be on; the %s says so here%s", cli.kind().noun, account),
+			Copy: cli.describe("IAMDatabaseAuthenticationEnabled"),
 		},
-		{Text: "where it says false", Copy: turnOn(was)},
+		{Text: "where it says false", Copy: cli.askIAM()},
 	}
 }
 
-// turnOn is the command that makes a database ask IAM.
-func turnOn(was signed) string {
-	kind, _, where := about(was)
-	return fmt.Sprintf("aws rds modify-db-%s%s --enable-iam-database-authentication --apply-immediately", kind, where)
-}
-
-// about is how the AWS CLI says which database it is: whether an instance or a cluster, in what an answer has
-// them, and by which options.
-func about(was signed) (kind, member, options string) {
-	kind, member = "instance", "DBInstances"
-	if isCluster(was.host) {
-		kind, member = "cluster", "DBClusters"
-	}
-	id, _, _ := strings.Cut(was.host, ".")
-	return kind, member, fmt.Sprintf(" --db-%s-identifier %s --region %s", kind, id, was.region)
+// cli makes commands about the database that was logged in to.
+func (s *Source) cli(was signed) CLI {
+	return CLI{Host: was.host, Region: was.region, Profile: s.options.AWS.CLIProfile()}
 }
 
 // identity names caller in a sentence.

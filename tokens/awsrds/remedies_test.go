@@ -1,6 +1,8 @@
 package awsrds
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,6 +56,28 @@ func TestRemediesNameTheClusterAndTheRegionThatWasNotMeant(t *testing.T) {
 	}
 }
 
+func TestRemediesAreForTheAccountOfTheProfile(t *testing.T) {
+	a := newAccount(t)
+	a.cloud(userARN)
+	t.Setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
+	path := filepath.Join(t.TempDir(), "credentials")
+	if err := os.WriteFile(path, []byte("[prod]\naws_access_key_id = "+keyID+"\naws_secret_access_key = "+secretKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", path)
+	s := a.as(awsconfig.Options{Profile: "prod"}, Options{})
+	sign(t, s, "app")
+	_, copied := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"}))
+	for _, want := range []string{
+		"aws rds describe-db-instances --db-instance-identifier db --region eu-west-1 --profile prod --query ",
+		"aws rds modify-db-instance --db-instance-identifier db --region eu-west-1 --profile prod --enable-iam-database-authentication ",
+	} {
+		if !strings.Contains(copied, want) {
+			t.Errorf("got\n%s\nwant %s in it", copied, want)
+		}
+	}
+}
+
 func TestRemediesAreWhatRDSSaysWhereItMayBeAsked(t *testing.T) {
 	const off, elsewhere, allowed = "IAM authentication is off: turn it on", "account 111111111111, which we are in, has no database at this endpoint", "needs this policy"
 	for _, row := range []struct {
@@ -68,6 +92,7 @@ func TestRemediesAreWhatRDSSaysWhereItMayBeAsked(t *testing.T) {
 		{"cluster's reader", "shop.cluster-ro-abc123.eu-west-1.rds.amazonaws.com", func(f *awsfake.RDS) {
 			f.AddCluster("eu-west-1", awsfake.DBCluster{DBClusterIdentifier: "shop", ReaderEndpoint: "shop.cluster-ro-abc123.eu-west-1.rds.amazonaws.com"})
 		}, off, allowed},
+		{"global endpoint", "own.global-abc123.global.rds.amazonaws.com", func(*awsfake.RDS) {}, "must be on", elsewhere},
 		{"cluster's custom endpoint", "own.cluster-custom-abc123.eu-west-1.rds.amazonaws.com", func(*awsfake.RDS) {}, "must be on", elsewhere},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -80,7 +105,7 @@ func TestRemediesAreWhatRDSSaysWhereItMayBeAsked(t *testing.T) {
 			t.Cleanup(fake.Close)
 			t.Setenv("AWS_ENDPOINT_URL_RDS", fake.URL)
 			row.fill(fake)
-			s := a.source(Options{Endpoint: row.endpoint + ":5432"})
+			s := a.source(Options{Endpoint: row.endpoint + ":5432", Region: "eu-west-1"})
 			sign(t, s, "app")
 			if texts, _ := copies(s.Remedies(t.Context(), tokens.Refusal{User: "app"})); !strings.Contains(texts, row.want) || strings.Contains(texts, row.not) {
 				t.Errorf("got\n%s\nwant %q in it, and not %q", texts, row.want, row.not)
