@@ -99,12 +99,12 @@ func (v *visit) byCode(err error, facts LoginFacts) []Advice {
 	if v.Scheme == "mysql" {
 		return v.byNumber(facts)
 	}
-	role, database := quote(facts.User, `"`), quote(v.Database, `"`)
+	role, database := quote(facts.User, `"`), quote(v.probe.Database, `"`)
 	switch facts.Code {
 	case "3D000":
-		return []Advice{{Text: "there is no database " + v.Database + " on this server: correct the name in the route, or make it", Copy: "CREATE DATABASE " + database + ";"}}
+		return append(v.unnamed(), Advice{Text: noDatabase(v.probe.Database), Copy: "CREATE DATABASE " + database + ";"})
 	case "42501":
-		return []Advice{{Text: "the user may not connect to this database", Copy: "GRANT CONNECT ON DATABASE " + database + " TO " + role + ";"}}
+		return append(v.unnamed(), Advice{Text: "the user may not connect to this database", Copy: "GRANT CONNECT ON DATABASE " + database + " TO " + role + ";"})
 	case "53300":
 		return []Advice{
 			{Text: "all connections that the server, the database or the role may have are taken; who has them", Copy: "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC;"},
@@ -114,20 +114,35 @@ func (v *visit) byCode(err error, facts LoginFacts) []Advice {
 		return append([]Advice{{Text: "the server starts, stops, recovers or is a standby that takes nobody: try again in a moment"}}, v.status()...)
 	case "28000":
 		if strings.Contains(err.Error(), "pg_hba.conf") {
-			return []Advice{{Text: "no line of the server's pg_hba.conf lets this user into this database from this address, encrypted", Copy: fmt.Sprintf("hostssl %s %s %s scram-sha-256", database, role, v.address())}}
+			return append(v.unnamed(), Advice{Text: "no line of the server's pg_hba.conf lets this user into this database from this address, encrypted", Copy: fmt.Sprintf("hostssl %s %s %s scram-sha-256", database, role, v.address())})
 		}
 		return []Advice{{Text: "there is no such role, or it may not log in", Copy: "ALTER ROLE " + role + " LOGIN;"}}
 	}
 	return nil
 }
 
+// unnamed is what to say first about a database that was opened because nothing names one.
+func (v *visit) unnamed() []Advice {
+	if v.Database != "" || v.to.Database != "" {
+		return nil
+	}
+	return []Advice{{Text: "the route names no database, so that " + v.probe.Database + " was opened: name in the route the one that is meant"}}
+}
+
+func noDatabase(name string) string {
+	return "there is no database " + name + " on this server: correct the name in the route, or make it"
+}
+
 // byNumber is byCode for MySQL.
 // https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html
 func (v *visit) byNumber(facts LoginFacts) []Advice {
-	user, database := quote(facts.User, "'")+"@'%'", quote(v.Database, "`")
+	user, database := quote(facts.User, "'")+"@'%'", quote(v.probe.Database, "`")
+	if v.probe.Database == "" && (facts.Code == "1049" || facts.Code == "1044") {
+		return nil // it is about a database that we don't know
+	}
 	switch facts.Code {
 	case "1049":
-		return []Advice{{Text: "there is no database " + v.Database + " on this server: correct the name in the route, or make it", Copy: "CREATE DATABASE " + database + ";"}}
+		return []Advice{{Text: noDatabase(v.probe.Database), Copy: "CREATE DATABASE " + database + ";"}}
 	case "1044":
 		return []Advice{{Text: "the user may not use this database", Copy: "GRANT ALL ON " + database + ".* TO " + user + ";"}}
 	case "1040":

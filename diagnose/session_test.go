@@ -31,6 +31,7 @@ func (e refusal) Is(target error) bool { return e.rejected && target == proxy.Er
 func refuses(err error) probing {
 	return func(_ net.Conn, _ tokens.Credential, p *proxy.Probe) error {
 		p.TLS = &tls.ConnectionState{Version: tls.VersionTLS13}
+		p.Database = "orders"
 		return err
 	}
 }
@@ -64,6 +65,35 @@ func TestLoginAdviceIsThatOfWhatTheDatabaseSays(t *testing.T) {
 		}
 		if facts, _ := step.Facts.(LoginFacts); facts.Code != row.code {
 			t.Errorf("got %+v", facts)
+		}
+	}
+}
+
+func TestLoginAdviceIsAboutTheDatabaseThatWasOpened(t *testing.T) {
+	const unnamed = "the route names no database, so that postgres was opened"
+	for _, row := range []struct {
+		scheme, secrets, opened, code, text string
+		want, not                           string
+	}{
+		{"postgres", "", "postgres", "42501", "", unnamed, `""`},
+		{"postgres", "", "postgres", "42501", "", `GRANT CONNECT ON DATABASE "postgres" TO "app";`, `""`},
+		{"postgres", "", "postgres", "3D000", "", unnamed, `""`},
+		{"postgres", "", "postgres", "28000", "no pg_hba.conf entry", unnamed, `""`},
+		{"postgres", "", "postgres", "28000", "no pg_hba.conf entry", `hostssl "postgres" "app"`, `""`},
+		{"postgres", "", "postgres", "53300", "", "pg_stat_activity", unnamed},
+		{"postgres", "sales", "sales", "42501", "", `GRANT CONNECT ON DATABASE "sales" TO "app";`, "the route names no database"},
+		{"mysql", "sales", "sales", "1044", "", "GRANT ALL ON `sales`.* TO 'app'@'%';", "the route names no database"},
+		{"mysql", "", "", "1044", "", "", "``"},
+		{"mysql", "", "", "1049", "", "", "``"},
+	} {
+		w := walk(t, open(t, "127.0.0.1:0"), func(_ net.Conn, _ tokens.Credential, p *proxy.Probe) error {
+			p.TLS, p.Database = &tls.ConnectionState{Version: tls.VersionTLS13}, row.opened
+			return refusal{row.code, row.text, false}
+		})
+		w.Scheme, w.Database, w.Place.Endpoint.Database = row.scheme, "", row.secrets
+		step, _ := run(t, w, Login)
+		if all := allOf(step); !strings.Contains(all, row.want) || strings.Contains(all, row.not) {
+			t.Errorf("%s %s: got %s, want %q and not %q", row.scheme, row.code, all, row.want, row.not)
 		}
 	}
 }

@@ -23,7 +23,7 @@ type Walk struct {
 	Scheme   string // postgres or mysql
 	Host     string // that the route names; empty: none
 	User     string // to log in as; empty: as the credential says
-	Database string // that is opened; empty: not known
+	Database string // that the route names; empty: none
 	Source   string // of the credential, without what may be secret
 	// NameGiven says that the route names what the certificate is made out to.
 	NameGiven bool

@@ -425,7 +425,7 @@ func TestCheckFindsFaultsOfThePostgresLogin(t *testing.T) {
 	})
 	alter(t, p, "CREATE ROLE plain LOGIN PASSWORD 'x'")
 	alter(t, p, "CREATE DATABASE closed")
-	alter(t, p, "REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
+	alter(t, p, "REVOKE CONNECT ON DATABASE closed, postgres FROM PUBLIC")
 	scram := secretFile(t, p.SCRAMPassword)
 	in := func(route, database string) string {
 		return strings.Replace(route, "/"+p.Database+"?", "/"+database+"?", 1)
@@ -449,6 +449,8 @@ func TestCheckFindsFaultsOfThePostgresLogin(t *testing.T) {
 			text: []string{"3D000"}, advice: []string{`CREATE DATABASE "nowhere";`, "correct the name in the route"}},
 		{name: "database for others", route: in(route("scram", p, scram), "closed"), step: "login",
 			text: []string{"42501"}, advice: []string{`GRANT CONNECT ON DATABASE "closed" TO "scram";`}},
+		{name: "no database, and postgres for others", route: in(route("scram", p, scram), ""), step: "login",
+			text: []string{"42501"}, advice: []string{"the route names no database, so that postgres was opened", `GRANT CONNECT ON DATABASE "postgres" TO "scram";`}},
 	})
 	t.Run("too many connections", func(t *testing.T) {
 		v := start(t, nil, route("scram", p, scram))

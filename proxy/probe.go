@@ -12,6 +12,7 @@ type Probe struct {
 	TLS     *tls.ConnectionState // nil: there is none yet, or it is within a tunnel
 	TLSTook time.Duration
 
+	Database  string        // that is opened; empty: none
 	LoggedIn  bool          // up to where commands are taken
 	LoginTook time.Duration // without TLS
 	Method    string        // by which the database asked for the credential; empty: for none

@@ -45,7 +45,8 @@ func (e *Engine) probeTLS(ctx context.Context, bare net.Conn, to proxy.Endpoint,
 		g.capabilities &^= mysql.CLIENT_SSL
 	}
 	r := &response{capabilities: needed, maxPacket: maxLoginPacket, charset: g.charset}
-	r = r.withDatabase(cmp.Or(e.Database, to.Database))
+	p.Database = cmp.Or(e.Database, to.Database)
+	r = r.withDatabase(p.Database)
 	encrypted, owed, err := e.startTLS(ctx, bare, to, g, r)
 	if c, ok := encrypted.(*tls.Conn); ok && err == nil {
 		state := c.ConnectionState()

@@ -48,7 +48,7 @@ func TestProbeTellsEachStepAndTheServersClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.TLS == nil || !p.LoggedIn || !p.Answered || p.Method != MethodPassword || p.Server == "" || p.QueryTook == 0 {
+	if p.TLS == nil || !p.LoggedIn || !p.Answered || p.Method != MethodPassword || p.Database != "orders" || p.Server == "" || p.QueryTook == 0 {
 		t.Errorf("got %+v, want all steps done", p)
 	}
 	if got := p.Clock.UnixMilli(); got != 1_700_000_000_250 {

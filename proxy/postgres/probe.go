@@ -23,7 +23,8 @@ func (e *Engine) Probe(ctx context.Context, bare net.Conn, to proxy.Endpoint, cr
 	if err != nil {
 		return err
 	}
-	l, err := e.probeLogin(encrypted, cred, cmp.Or(e.Database, to.Database, pingDatabase), p)
+	p.Database = cmp.Or(e.Database, to.Database, pingDatabase)
+	l, err := e.probeLogin(encrypted, cred, p)
 	if err != nil {
 		return err
 	}
@@ -43,9 +44,9 @@ func (e *Engine) probeTLS(ctx context.Context, bare net.Conn, to proxy.Endpoint,
 
 // probeLogin logs in up to ReadyForQuery: that there is no such database, or no place, a server says only
 // after it has accepted the credential.
-func (e *Engine) probeLogin(conn net.Conn, cred tokens.Credential, database string, p *proxy.Probe) (*login, error) {
+func (e *Engine) probeLogin(conn net.Conn, cred tokens.Credential, p *proxy.Probe) (*login, error) {
 	defer proxy.Took(&p.LoginTook)()
-	start, err := pingStartup(cred.User, database, "dbvalet check")
+	start, err := pingStartup(cred.User, p.Database, "dbvalet check")
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func TestProbeTellsEachStepAndTheServersClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.TLS == nil || !p.LoggedIn || !p.Answered || p.Method != "password" || p.Server != "PostgreSQL 18.1" {
+	if p.TLS == nil || !p.LoggedIn || !p.Answered || p.Method != "password" || p.Database != pingDatabase || p.Server != "PostgreSQL 18.1" {
 		t.Errorf("got %+v, want all steps done", p)
 	}
 	if p.TLSTook == 0 || p.LoginTook == 0 || p.QueryTook == 0 {
