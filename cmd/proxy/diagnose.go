@@ -50,7 +50,7 @@ the first route where one did: 10 identity, 11 credential, 12 dns, 13 tcp,
 	config.AddFlags(cmd.Flags(), "config")
 	cmd.Flags().BoolVar(&d.asJSON, "json", false, "print JSON, as docs/check.md describes it")
 	cmd.Flags().DurationVar(&d.timeout, "timeout", diagnoseTime, "how long each step may take")
-	cmd.Flags().StringVar(&d.user, "user", "", "log in as this user, where the route leaves that to its clients")
+	cmd.Flags().StringVar(&d.user, "user", "", "log in as database user `NAME`, for routes that leave the user to their clients")
 	return cmd
 }
 
@@ -61,6 +61,11 @@ func (d *diagnosis) run(cmd *cobra.Command, args []string) error {
 	c, err := loadRoutes(cmd, args)
 	if err != nil {
 		return err
+	}
+	for _, r := range c.Routes {
+		if err := checkUser(r, d.user); err != nil {
+			return err
+		}
 	}
 	services, err := buildAll(c)
 	if err != nil {

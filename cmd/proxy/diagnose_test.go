@@ -43,6 +43,7 @@ func TestCheckOfAMistakeInARouteIsAUsageErrorBeforeAnythingIsDone(t *testing.T) 
 	for _, args := range [][]string{
 		{"check"},
 		{"check", "postgres://app@db.example.com/orders"},
+		{"check", "--user=bob", "postgres://" + closed(t) + "/orders?auth=env:X&name=a", "postgres://app@" + closed(t) + "/orders?auth=env:X&name=b"},
 		{"check", "--timeout=0s", "postgres://app@db.example.com/orders?auth=env:X"},
 		{"check", "postgres://app@" + closed(t) + "/?auth=env:X", "postgres://app@db.example.com/?auth=nonsense:"},
 	} {

@@ -95,8 +95,8 @@ func oneRoute(cmd *cobra.Command, args []string) (*config.Route, error) {
 
 // print gets the credential of r and writes it to out.
 func (o tokenOptions) print(ctx context.Context, r *config.Route, out, people io.Writer) error {
-	if r.User != "" && o.user != "" && r.User != o.user {
-		return usageError{&config.Error{Route: r.Name, Err: fmt.Errorf("the route's user is %s, and --user says another", r.User), Advice: "leave --user out"}}
+	if err := checkUser(r, o.user); err != nil {
+		return err
 	}
 	r.User = cmp.Or(r.User, o.user)
 	cred, err := fetchCredential(ctx, r)
@@ -109,6 +109,14 @@ func (o tokenOptions) print(ctx context.Context, r *config.Route, out, people io
 	}
 	_, err = fmt.Fprintln(out, cred.Password.Reveal())
 	return err
+}
+
+// checkUser returns an error where --user says user, and r another.
+func checkUser(r *config.Route, user string) error {
+	if r.User != "" && user != "" && r.User != user {
+		return usageError{&config.Error{Route: r.Name, Err: fmt.Errorf("the route's user is %s, and --user says another", r.User), Advice: "leave --user out, or name a route that leaves the user to its clients"}}
+	}
+	return nil
 }
 
 // fetchCredential asks the source of r. Nothing is kept, and what is lent is not given back: whoever
