@@ -84,7 +84,7 @@ func TestWhatToCopyForEachTool(t *testing.T) {
 		{onTCP, "python", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "sqlalchemy", "postgresql+psycopg://app@127.0.0.1:5433/orders?sslmode=disable"},
 		{onTCP, "atlas", "postgres://app@127.0.0.1:5433/orders?sslmode=disable"},
-		{onTCP, "env", "export PGHOST=127.0.0.1\nexport PGPORT=5433\nexport PGUSER=app\nexport PGDATABASE=orders\nexport PGSSLMODE=disable\n" +
+		{onTCP, "env", "unset PGSSLMODE\nexport PGHOST=127.0.0.1\nexport PGPORT=5433\nexport PGUSER=app\nexport PGDATABASE=orders\n" +
 			"export DATABASE_URL='postgres://app@127.0.0.1:5433/orders?sslmode=disable'"},
 		{onSocket, "psql", "psql -h '/run/my db' -p 6543 -U app -d orders"},
 		{onSocket, "node", "postgres://app@localhost/orders?host=/run/my%20db&port=6543&sslmode=disable"},

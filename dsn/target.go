@@ -92,7 +92,8 @@ func (t Target) Command() ([]string, error) {
 
 // Environ returns variables, each as NAME=value, that a child process is given in addition to others:
 // those of the database's own client, and DATABASE_URL. It is nil where there is nothing to say. There is
-// none that keeps MariaDB's clients from 11.4 on from insisting on TLS.
+// none that keeps MariaDB's clients from 11.4 on from insisting on TLS, nor does one turn TLS off, as it
+// would for all the servers that the process connects to.
 func (t Target) Environ() []string {
 	at, err := t.place()
 	if err != nil {
@@ -114,7 +115,9 @@ func (t Target) environ(at place) []string {
 		set("PGPORT", at.port)
 		set("PGUSER", t.User)
 		set("PGDATABASE", t.Database)
-		set("PGSSLMODE", t.sslmode(at))
+		if t.encrypts(at) {
+			set("PGSSLMODE", "require")
+		}
 		set("PGPASSWORD", t.Password.Reveal())
 	} else {
 		url = Target.mysqlURL
@@ -129,9 +132,12 @@ func (t Target) environ(at place) []string {
 	return variables
 }
 
-// exports is environ for a shell to read.
+// exports is environ for a shell to read. What has libpq insist on TLS can't stay there, but on a socket.
 func (t Target) exports(at place) (string, error) {
 	var lines []string
+	if t.Scheme == "postgres" && at.path == "" && !t.encrypts(at) {
+		lines = append(lines, "unset PGSSLMODE")
+	}
 	for _, variable := range t.environ(at) {
 		name, value, _ := strings.Cut(variable, "=")
 		lines = append(lines, "export "+name+"="+Quote(value))

@@ -3,6 +3,7 @@ package integration
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -205,7 +206,7 @@ func (l *bench) left() (dirs []string) {
 func TestExecServesThePrograms(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment(), "18/psql", "18/pg_dump", "18/pg_isready")
-	// None of this may come through.
+	// None of this may come in the way.
 	l.env = append(l.env, "PGHOST=nowhere", "PGHOSTADDR=192.0.2.1", "PGPASSWORD=wrong", "PGSERVICE=none", "PGSSLMODE=verify-full", "PGUSER=nobody",
 		"PGSSLROOTCERT=/nonexistent", "PGREQUIREAUTH=scram-sha-256", "PGREQUIREPEER=postgres", "PGCHANNELBINDING=require", "DATABASE_URL=postgres://nowhere")
 	r := iamRoute(p)
@@ -220,7 +221,7 @@ func TestExecServesThePrograms(t *testing.T) {
 		{"psql", "--tcp", r, "--", "-X", "-w", "-A", "-t", "-c", who},
 		{"exec", r, "--", "sh", "-c", `psql -X -w -A -t -c "` + who + `" "$DATABASE_URL"`},
 		{"exec", "--unix", r, "--", "sh", "-c", `psql -X -w -A -t -c "` + who + `" "$DATABASE_URL"`},
-		{"exec", r, "--", "sh", "-c", `psql -X -w -A -t -h localhost -c "` + who + `"`},
+		{"exec", r, "--", "sh", "-c", `PGSSLMODE=prefer psql -X -w -A -t -h localhost -c "` + who + `"`},
 	} {
 		if got := l.must(args...); got != want {
 			t.Errorf("%q: got %q, want %q", args, got, want)
@@ -326,6 +327,77 @@ func TestExecsURLsAreForDrivers(t *testing.T) {
 		t.Error("a session has outlived the command")
 	}
 	l.tidy()
+}
+
+// TestExecsVariablesAreForDriversWhateverTheUserSaysAboutTLS has drivers take all from the environment.
+func TestExecsVariablesAreForDriversWhateverTheUserSaysAboutTLS(t *testing.T) {
+	p := pg18(t)
+	const libpq, all = "psql psycopg pgx", "psql psycopg pgx lib/pq node-postgres"
+	for _, row := range []struct {
+		name  string
+		user  string
+		args  []string
+		serve string
+	}{
+		{"socket", "", nil, all},
+		{"socket, verified", "PGSSLMODE=verify-full PGSSLROOTCERT=" + p.CAFile, nil, libpq + " lib/pq"},
+		{"socket, the system's roots", "PGSSLROOTCERT=system", nil, libpq + " lib/pq"},
+		{"socket, turned off", "PGSSLMODE=disable", nil, all},
+		{"port", "", []string{"--tcp"}, libpq + " node-postgres"},
+		{"port, verified", "PGSSLMODE=verify-full PGSSLROOTCERT=" + p.CAFile, []string{"--tcp"}, libpq + " node-postgres"},
+		{"port, turned off", "PGSSLMODE=disable", []string{"--tcp"}, all},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := newBench(t, append(p.AWSEnvironment(), strings.Fields(row.user)...))
+			r := l.start(append(append([]string{"exec"}, row.args...), iamRoute(p), "--", "sh", "-c", `env | grep -E '^(PG|DATABASE_URL)'; echo .; read x`)...)
+			var env []string
+			for name, value := range r.variables() {
+				t.Setenv(name, value)
+				env = append(env, name+"="+value)
+			}
+			const query = "SELECT current_user || ' ' || current_database()"
+			want := "app " + p.Database
+			for driver := range strings.FieldsSeq(row.serve) {
+				switch driver {
+				case "psql":
+					cmd, err := servers.Client(t.Context(), "18", "psql", "-X", "-w", "-A", "-t", "-c", query)
+					cmd.Env = append(cmd.Env, env...)
+					prints(t, cmd, err, want)
+				case "psycopg":
+					cmd, err := servers.Python(t.Context(), filepath.Join("testdata", "lines_client.py"), "", query)
+					cmd.Env = append(cmd.Env, env...)
+					prints(t, cmd, err, want)
+				case "node-postgres":
+					cmd, err := servers.Node(t.Context(), filepath.Join("testdata", "lines_client.js"), "pg", "")
+					cmd.Env = append(cmd.Env, env...)
+					prints(t, cmd, err, want)
+				case "lib/pq":
+					for _, dsn := range []string{"", os.Getenv("DATABASE_URL")} {
+						db, err := sql.Open("postgres", dsn)
+						if err != nil {
+							t.Fatal(err)
+						}
+						defer db.Close()
+						if got := ask(t, db, query); got != want {
+							t.Errorf("lib/pq with %q: got %q, want %q", dsn, got, want)
+						}
+					}
+				case "pgx":
+					for _, dsn := range []string{"", os.Getenv("DATABASE_URL")} {
+						conn, err := pgx.Connect(t.Context(), dsn)
+						if err != nil {
+							t.Errorf("pgx with %q: %v", dsn, err)
+							continue
+						}
+						works(t, conn, "pgx with "+dsn)
+					}
+				}
+			}
+			r.stdin.Close()
+			r.wait()
+			l.tidy()
+		})
+	}
 }
 
 // answers prints each signal that it gets, and ends with TERM.

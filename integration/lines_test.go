@@ -112,7 +112,7 @@ func TestPostgresClientsConnectWithWhatURLPrints(t *testing.T) {
 		}
 		t.Run(name+", variables", func(t *testing.T) {
 			cmd, err := servers.Client(ctx, "18", "psql", asked...)
-			cmd.Env = append(cmd.Env, exported(t, l.forTool("env"))...)
+			cmd.Env = append(cmd.Env, exported(t, "export PGSSLMODE=verify-full\n"+l.forTool("env"))...)
 			prints(t, cmd, err, want)
 		})
 		t.Run(name+", pgx", func(t *testing.T) {

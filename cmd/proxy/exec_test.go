@@ -153,7 +153,7 @@ func accesses(t *testing.T, tcpOnly, unixOnly bool, urls ...string) (l *lodging,
 
 func TestCommandIsToldOfItsRoutes(t *testing.T) {
 	const pg, pg2, my = "postgres://app@h/orders?auth=env:PW", "postgres://app@h/more?auth=env:PW&name=a-b.c", "mysql://app@h/shop?auth=env:PW&name=a-b_c"
-	parent := []string{"HOME=/home/x", "DATABASE_URL=old", "PGPASSWORD=old", "PGSERVICE=old", "PGUSER=old", "PGAPPNAME=kept", "MYSQL_PWD=old", "PGSSLROOTCERT=old"}
+	parent := []string{"HOME=/home/x", "DATABASE_URL=old", "PGPASSWORD=old", "PGSERVICE=old", "PGUSER=old", "PGAPPNAME=kept", "MYSQL_PWD=old", "PGREQUIREAUTH=old"}
 	for _, row := range []struct {
 		name     string
 		tcpOnly  bool
@@ -162,19 +162,19 @@ func TestCommandIsToldOfItsRoutes(t *testing.T) {
 		want     string // with DIR, and PORT1 for the port of the first route
 	}{
 		{"PostgreSQL", false, false, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
-			"PGHOST=DIR PGPORT=PORT1 PGUSER=app PGDATABASE=orders PGSSLMODE=disable DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
+			"PGHOST=DIR PGPORT=PORT1 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
 		{"ports only", true, false, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
-			"PGHOST=127.0.0.1 PGPORT=PORT1 PGUSER=app PGDATABASE=orders PGSSLMODE=disable DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
+			"PGHOST=127.0.0.1 PGPORT=PORT1 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
 		{"sockets only", false, true, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
-			"PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders PGSSLMODE=disable DATABASE_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable"},
+			"PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable"},
 		{"whatever user", false, false, []string{"postgres://h?auth=env:PW"}, "HOME=/home/x PGUSER=old PGAPPNAME=kept MYSQL_PWD=old " +
-			"PGHOST=DIR PGPORT=PORT1 PGSSLMODE=disable DATABASE_URL=postgres://127.0.0.1:PORT1/?sslmode=disable"},
-		{"MySQL", false, false, []string{my}, "HOME=/home/x PGPASSWORD=old PGSERVICE=old PGUSER=old PGAPPNAME=kept PGSSLROOTCERT=old " +
+			"PGHOST=DIR PGPORT=PORT1 DATABASE_URL=postgres://127.0.0.1:PORT1/?sslmode=disable"},
+		{"MySQL", false, false, []string{my}, "HOME=/home/x PGPASSWORD=old PGSERVICE=old PGUSER=old PGAPPNAME=kept PGREQUIREAUTH=old " +
 			"MYSQL_UNIX_PORT=DIR/mysql.PORT1.sock MYSQL_HOST=127.0.0.1 MYSQL_TCP_PORT=PORT1 DATABASE_URL=mysql://app@127.0.0.1:PORT1/shop"},
-		{"sockets of MySQL", false, true, []string{my}, "HOME=/home/x PGPASSWORD=old PGSERVICE=old PGUSER=old PGAPPNAME=kept PGSSLROOTCERT=old " +
+		{"sockets of MySQL", false, true, []string{my}, "HOME=/home/x PGPASSWORD=old PGSERVICE=old PGUSER=old PGAPPNAME=kept PGREQUIREAUTH=old " +
 			"MYSQL_HOST=localhost MYSQL_UNIX_PORT=DIR/mysql.3306.sock DATABASE_URL=mysql://app@localhost/shop?socket=DIR/mysql.3306.sock"},
 		{"several", false, true, []string{my, pg, pg2}, "HOME=/home/x PGAPPNAME=kept " +
-			"MYSQL_HOST=localhost MYSQL_UNIX_PORT=DIR/mysql.3306.sock PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders PGSSLMODE=disable " +
+			"MYSQL_HOST=localhost MYSQL_UNIX_PORT=DIR/mysql.3306.sock PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders " +
 			"DATABASE_URL=mysql://app@localhost/shop?socket=DIR/mysql.3306.sock DBVALET_A_B_C_URL=mysql://app@localhost/shop?socket=DIR/mysql.3306.sock " +
 			"DBVALET_H_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable DBVALET_A_B_C_3_URL=postgres://app@/more?host=DIR&port=5433&sslmode=disable"},
 	} {
@@ -199,6 +199,38 @@ func TestCommandIsToldOfItsRoutes(t *testing.T) {
 		if _, err := config.Load(config.Sources{Environ: []string{pair}}); err != nil {
 			t.Errorf("a dbvalet below does not take %s: %v", pair, err)
 		}
+	}
+}
+
+func TestCommandKeepsWhatTheUserSaysAboutTLS(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		tcpOnly bool
+		parent  string
+		want    string
+	}{
+		{"nothing", false, "", ""},
+		{"nothing, ports only", true, "", ""},
+		{"verified", false, "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1", "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1"},
+		{"verified, ports only", true, "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1", "PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem"},
+		{"no more than tried, ports only", true, "PGSSLMODE=prefer", "PGSSLMODE=prefer"},
+		{"turned off by the user, ports only", true, "PGSSLMODE=disable", "PGSSLMODE=disable"},
+		{"the system's roots", false, "PGSSLROOTCERT=system", "PGSSLMODE=verify-full"},
+		{"the system's roots, ports only", true, "PGSSLROOTCERT=system PGSSLMODE=verify-full", ""},
+		{"what a private listener has not", false, "PGREQUIREAUTH=scram-sha-256 PGCHANNELBINDING=require PGSSLNEGOTIATION=direct PGSSLCERTMODE=require PGGSSENCMODE=require", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, all := accesses(t, row.tcpOnly, false, execRoute)
+			var got []string
+			for _, pair := range environ(strings.Fields(row.parent), all) {
+				if name, _, _ := strings.Cut(pair, "="); !slices.Contains([]string{"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "DATABASE_URL"}, name) {
+					got = append(got, pair)
+				}
+			}
+			if strings.Join(got, " ") != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
 	}
 }
 

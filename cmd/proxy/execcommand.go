@@ -29,7 +29,7 @@ Each route listens on a unix socket in a private directory, and on a free port o
 127.0.0.1. What is configured for others does not count: listen=, allow=, the local_
 options, --admin and --metrics.
 
-  PGHOST PGPORT PGUSER PGDATABASE PGSSLMODE   the socket of the first PostgreSQL route
+  PGHOST PGPORT PGUSER PGDATABASE             the socket of the first PostgreSQL route
   MYSQL_HOST MYSQL_TCP_PORT MYSQL_UNIX_PORT   port and socket of the first MySQL route
   DATABASE_URL                                the port of the first route, as a URL
   DBVALET_NAME_URL                            the same for each, if there are several;
@@ -37,8 +37,10 @@ options, --admin and --metrics.
                                               for all but letters and digits
 
 Variables that would get in the way, such as PGPASSWORD, PGSERVICE and MYSQL_PWD, are
-taken out. With --tcp there are ports only, for commands that don't know sockets, and
-with --unix sockets only. MariaDB's programs from 11.4 on insist on TLS on a socket:
+taken out. Your PGSSLMODE stays, for other servers: on a socket most clients don't look
+at it. node-postgres does: give it DATABASE_URL. With --tcp there are ports only, for
+commands that don't know sockets, and a PGSSLMODE that insists on TLS is taken out; with
+--unix there are sockets only. MariaDB's programs from 11.4 on insist on TLS on a socket:
 give them --protocol=TCP, or --skip-ssl.`,
 		Example: execExamples,
 		Args:    cobra.ArbitraryArgs,

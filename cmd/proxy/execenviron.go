@@ -7,12 +7,11 @@ import (
 )
 
 // inTheWay are the variables that would lead a client elsewhere, or have it insist on what a private
-// listener does not offer: TLS, a password to ask for, another user behind the socket.
+// listener does not offer: a password to ask for, another user behind the socket. For TLS see settleTLS.
 var inTheWay = map[string][]string{
 	"postgres": {
 		"PGHOST", "PGHOSTADDR", "PGPORT", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGREQUIREAUTH",
-		"PGCHANNELBINDING", "PGREQUIREPEER", "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION", "PGSSLCERT", "PGSSLKEY",
-		"PGSSLCERTMODE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR", "PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB",
+		"PGCHANNELBINDING", "PGREQUIREPEER", "PGSSLNEGOTIATION", "PGSSLCERTMODE", "PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB",
 	},
 	"mysql": {"MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_UNIX_PORT", "MYSQL_PWD"},
 }
@@ -32,6 +31,9 @@ func environ(parent []string, all []*access) []string {
 				env.remove(name)
 			}
 			env.add(a.variables())
+			if scheme == "postgres" {
+				env.settleTLS(a.socket != nil)
+			}
 		}
 	}
 	// What reads a URL may know no sockets, as with Java.
@@ -61,6 +63,23 @@ func (a *access) variables() []string {
 		pairs = append(pairs, a.target(a.tcp, a.socket).Environ()...)
 	}
 	return slices.DeleteFunc(pairs, func(pair string) bool { return strings.HasPrefix(pair, databaseURL+"=") })
+}
+
+// settleTLS leaves what the user says about TLS, which is for the other servers that a command connects to:
+// taken out, it would have libpq send a password in clear to one of them. Nor is there a mode that could be
+// set: node-postgres takes "prefer" for "require", and "disable" is for those servers too.
+func (e *environment) settleTLS(onSocket bool) {
+	if e.get("PGSSLROOTCERT") == "system" { // with which libpq and others refuse a URL that says sslmode=disable
+		e.remove("PGSSLROOTCERT")
+		e.set("PGSSLMODE", "verify-full") // what it stands for
+	}
+	if onSocket { // where libpq, pgx and lib/pq don't look at it
+		return
+	}
+	e.remove("PGREQUIRESSL")
+	if mode := e.get("PGSSLMODE"); mode != "disable" && mode != "allow" && mode != "prefer" {
+		e.remove("PGSSLMODE")
+	}
 }
 
 // urlVariable names the variable with the URL of a route: DBVALET_NAME_URL. Two routes may come to the same
@@ -101,6 +120,16 @@ func (e *environment) add(pairs []string) {
 		name, value, _ := strings.Cut(pair, "=")
 		e.set(name, value)
 	}
+}
+
+// get returns the value of a variable; empty: there is none.
+func (e *environment) get(name string) string {
+	for _, pair := range *e {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 func (e *environment) remove(name string) {

@@ -1,9 +1,10 @@
-// What node-postgres and mysql2 make of a URL: the arguments are the package and the URL.
+// What node-postgres and mysql2 make of a URL: the arguments are the package and the URL. Without one,
+// node-postgres goes by the environment.
 const [, , driver, url] = process.argv;
 
 async function main() {
   if (driver === 'pg') {
-    const client = new (require('pg').Client)(url);
+    const client = new (require('pg').Client)(url || undefined);
     await client.connect();
     console.log((await client.query({ text: 'SELECT current_user, current_database()', rowMode: 'array' })).rows[0].join(' '));
     await client.end();
