@@ -2,7 +2,9 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -62,5 +64,5 @@ func (s Sources) wantsUserFile() bool {
 		return false
 	}
 	_, err := os.Stat(s.UserFile)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }

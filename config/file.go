@@ -28,8 +28,15 @@ func (l *loader) readFile(path, who string) error {
 		return fail(fmt.Errorf("open the file: %w", reason(err)), who+" names it: write the path of a YAML file that this user can read")
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.IsDir() {
+	info, err := file.Stat()
+	if err != nil {
+		return fail(fmt.Errorf("read the file: %w", reason(err)), who+" names it: write the path of a YAML file that this user can read")
+	}
+	if info.IsDir() {
 		return fail(errors.New("it is a directory"), who+" names it: write the path of a YAML file; those in config.d beside it are read too")
+	}
+	if err := l.trust(path, info); err != nil {
+		return err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
@@ -50,9 +57,21 @@ func reason(err error) error {
 	return err
 }
 
+// trustDirectory returns an error if others decide which files are in dir. There need be no such directory.
+func (l *loader) trustDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil { // which the next to open something there says
+		return nil
+	}
+	return l.trust(dir, info)
+}
+
 // readDirectory adds what dir/*.yaml say, in the order of their names. There need be no such directory.
 func (l *loader) readDirectory(dir string) error {
 	l.config.Dirs = append(l.config.Dirs, dir)
+	if err := l.trustDirectory(dir); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,6 +24,10 @@ type Sources struct {
 	// UserFile is a file that is read if it is there, and if nothing else names a file or gives a
 	// route's URL; empty: none.
 	UserFile string
+	// Trust returns an error if UserFile, or a file or directory that belongs to it, may hold somebody
+	// else's words; nil: all may be read. It is asked about a directory before what is in it, and about
+	// a file that is open. The error is an *Error.
+	Trust func(path string, info fs.FileInfo) error
 }
 
 // Load reads the whole configuration. That there is a route is not asked for. The error is an *Error.
@@ -60,6 +65,7 @@ const (
 type loader struct {
 	config *Config
 	said   map[string]saying // what the files say about settings
+	trust  func(path string, info fs.FileInfo) error
 }
 
 // A saying is the value of a setting, as it is written.
@@ -69,7 +75,11 @@ type saying struct {
 }
 
 func newLoader() *loader {
-	return &loader{&Config{origins: origins{settings: map[string]place{}, routes: map[string]routeOrigin{}}}, map[string]saying{}}
+	return &loader{
+		config: &Config{origins: origins{settings: map[string]place{}, routes: map[string]routeOrigin{}}},
+		said:   map[string]saying{},
+		trust:  func(string, fs.FileInfo) error { return nil },
+	}
 }
 
 // get returns the value of a variable; one that is empty is as good as none.
@@ -105,9 +115,15 @@ func (l *loader) files(s Sources) error {
 	}
 	if path == "" && s.wantsUserFile() {
 		path, who = s.UserFile, "the user's file"
+		if s.Trust != nil {
+			l.trust = s.Trust
+		}
 	}
 	if path == "" {
 		return nil
+	}
+	if err := l.trustDirectory(filepath.Dir(path)); err != nil {
+		return err
 	}
 	if err := l.readFile(path, who); err != nil {
 		return err

@@ -14,7 +14,8 @@ environment, that more than a file, and that more than the default. Routes add u
 ` + "`DBVALET_ROUTES`" + ` and of the arguments are all served, and no two may have the same name. An argument may also be the name of a
 route in the file or in ` + "`DBVALET_ROUTES`" + `: then only those are served that are named. Where nothing names a
 file, and no route is given as a URL, the user's own is read, ` + "`~/.config/dbvalet/dbvalet.yaml`" + ` on Linux, if it is
-there; it has to belong to the user or root, and others must not be able to write to it.
+there; it, what is in config.d and the directories have to belong to the user or root, and others must not be able
+to write to them.
 
     dbvalet 'postgres://app@db.example.com/orders?listen=127.0.0.1:5432&auth=file:/run/secrets/pw'
     DBVALET_ROUTES='postgres://app@db.example.com/orders?auth=file:/run/secrets/pw' dbvalet --log-level=warn

@@ -101,11 +101,7 @@ func newCommand(p process) *cobra.Command {
 // adminAddr is where the configuration that the environment names has the admin endpoints, for commands
 // that are not told.
 func adminAddr() (string, error) {
-	file, err := userFile()
-	if err != nil {
-		return "", usageError{err}
-	}
-	c, err := config.Load(config.Sources{Environ: os.Environ(), UserFile: file})
+	c, err := config.Load(config.Sources{Environ: os.Environ(), UserFile: userFilePath(), Trust: ownWords})
 	if err != nil {
 		return "", usageError{err}
 	}

@@ -38,11 +38,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 // loadConfig reads what cmd is told. args are URLs of routes, or names of those that the configuration
 // has.
 func loadConfig(cmd *cobra.Command, args []string) (*config.Config, error) {
-	file, err := userFile()
-	if err != nil {
-		return nil, usageError{err}
-	}
-	c, err := config.Load(config.Sources{Args: args, Flags: cmd.Flags(), Environ: os.Environ(), UserFile: file})
+	c, err := config.Load(config.Sources{Args: args, Flags: cmd.Flags(), Environ: os.Environ(), UserFile: userFilePath(), Trust: ownWords})
 	if err != nil {
 		return nil, usageError{err}
 	}

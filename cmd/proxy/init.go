@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,11 +111,17 @@ func (o *initOptions) path() (path string, ours bool, err error) {
 	if path = os.Getenv("DBVALET_CONFIG"); path != "" {
 		return path, true, nil
 	}
-	if _, err := userFile(); err != nil { // it is there, and not to be trusted
-		return "", false, usageError{err}
-	}
 	if path = userFilePath(); path == "" {
 		return "", false, usageError{&config.Error{Err: errors.New("this user has no home, and so no configuration of its own"), Advice: "name a file with --config"}}
+	}
+	for _, each := range []string{filepath.Dir(path), path} {
+		info, err := os.Stat(each)
+		if err == nil {
+			err = ownWords(each, info)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", false, usageError{err}
+		}
 	}
 	return path, true, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dbvalet/config"
+	"dbvalet/dsn"
 )
 
 // userFilePath is where a user's own configuration is, so that its routes can be named without more;
@@ -23,27 +24,21 @@ func userFilePath() string {
 	return filepath.Join(dir, "dbvalet", "dbvalet.yaml")
 }
 
-// userFile is userFilePath, as far as the file may be trusted: routes run commands, and the home may be
-// another user's, as with sudo.
-func userFile() (string, error) {
-	path := userFilePath()
-	if path == "" {
-		return "", nil
-	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
+// errOthers says whose a file is.
+var errOthers = errors.New("it belongs to another user")
+
+// ownWords returns an error if a file or directory that belongs to the user's own configuration may hold
+// somebody else's words: routes run commands, and the home may be another user's, as with sudo.
+func ownWords(path string, info fs.FileInfo) error {
+	err := ownFile(info)
 	if err == nil {
-		err = ownFile(info)
+		return nil
 	}
-	if err != nil {
-		return "", &config.Error{
-			Err:    fmt.Errorf("the user's own configuration %s: %w", path, err),
-			Advice: "make it yours, writable for nobody else, or name a file with --config",
-		}
+	advice := "name a file with --config"
+	if !errors.Is(err, errOthers) {
+		advice = "run chmod go-w " + dsn.Quote(path) + ", or " + advice
 	}
-	return path, nil
+	return &config.Error{File: path, Err: fmt.Errorf("not read as the user's own configuration: %w", err), Advice: advice}
 }
 
 // completeRoutes is for shells: the names of the routes in the configuration that args does not have yet.

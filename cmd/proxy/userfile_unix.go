@@ -28,5 +28,3 @@ func ownersFile(info fs.FileInfo) error {
 	}
 	return nil
 }
-
-var errOthers = errors.New("it belongs to another user")
