@@ -114,6 +114,9 @@ func (o *initOptions) path() (path string, ours bool, err error) {
 	if path = userFilePath(); path == "" {
 		return "", false, usageError{&config.Error{Err: errors.New("this user has no home, and so no configuration of its own"), Advice: "name a file with --config"}}
 	}
+	if err := ownHome(path); err != nil {
+		return "", false, usageError{&config.Error{Err: err, Advice: "run it as the user whose home it is, or name a file with --config"}}
+	}
 	for _, each := range []string{filepath.Dir(path), path} {
 		info, err := os.Stat(each)
 		if err == nil {
@@ -124,6 +127,25 @@ func (o *initOptions) path() (path string, ours bool, err error) {
 		}
 	}
 	return path, true, nil
+}
+
+// ownHome returns an error if path, that of the user's own file, is in the home of another user, as it may
+// be with sudo: what is made there would not be that user's to read.
+func ownHome(path string) error {
+	dirs := []string{filepath.Dir(filepath.Dir(path))}
+	if home, err := os.UserHomeDir(); err == nil && strings.HasPrefix(path, home+string(filepath.Separator)) {
+		dirs = append(dirs, home)
+	}
+	for _, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err == nil {
+			err = ownersFile(info)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("add a route to %s: %s: %w", path, dir, err)
+		}
+	}
+	return nil
 }
 
 // showDraft shows what is going to be written.

@@ -238,6 +238,29 @@ func TestInitThatIsNotFinishedLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestInitMakesNothingInTheHomeOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can write there")
+	}
+	for name, change := range map[string]func(home string) error{
+		"nothing there": func(string) error { return nil },
+		"a link":        func(home string) error { return os.Symlink(t.TempDir(), filepath.Join(home, ".config")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newHome(t)
+			home := os.Getenv("HOME")
+			if err := errors.Join(os.Chown(home, 65534, 65534), change(home)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := inits(t, "", "--yes", "--upstream=db.example.com", "--auth=env:PW")
+			if err == nil || !strings.Contains(err.Error(), home+": it belongs to another user") || !strings.Contains(proxy.Hint(err), "--config") {
+				t.Errorf("got %v, hint %q, want it refused", err, proxy.Hint(err))
+			}
+			wantNothing(t, path)
+		})
+	}
+}
+
 func TestInitAsksAgainWhereSomebodyIsThere(t *testing.T) {
 	var out strings.Builder
 	answers := "\nnot a host/\ndb.example.com\n"
