@@ -152,7 +152,7 @@ func (f *routeFile) check(content []byte, d draft) error {
 		}
 		defer os.RemoveAll(dir)
 	}
-	temporary, err := writeTemporary(dir, content, 0o600)
+	temporary, err := writeTemporary(dir, content, nil)
 	if err != nil {
 		return &config.Error{Err: err, Advice: "name a file with --config whose directory you can write to"}
 	}
@@ -199,9 +199,13 @@ func routeCalled(routes []*config.Route, name string) *config.Route {
 // one. A file that has come or changed since it was read is left alone.
 func (f *routeFile) write(content []byte) error {
 	fail := func(err error) error {
-		return &config.Error{Err: fmt.Errorf("write %s: %w", f.path, err), Advice: "nothing was changed; try again, or name another file with --config"}
+		advice := "nothing was changed; try again, or name another file with --config"
+		if errors.Is(err, fs.ErrPermission) {
+			advice = "nothing was changed; run it as the user whose file it is, or name another one with --config"
+		}
+		return &config.Error{Err: fmt.Errorf("write %s: %w", f.path, err), Advice: advice}
 	}
-	path, mode := f.path, fs.FileMode(0o600)
+	path := f.path
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // so that a link stays one
 	}
@@ -209,10 +213,8 @@ func (f *routeFile) write(content []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fail(err)
 	}
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	temporary, err := writeTemporary(dir, content, mode)
+	before, _ := os.Stat(path) // nil: there is none
+	temporary, err := writeTemporary(dir, content, before)
 	if err != nil {
 		return fail(err)
 	}
@@ -232,14 +234,21 @@ func (f *routeFile) write(content []byte) error {
 	return nil
 }
 
-// writeTemporary writes content to a new file in dir, to the disk, and returns its path.
-func writeTemporary(dir string, content []byte, mode fs.FileMode) (path string, err error) {
+// writeTemporary writes content to a new file in dir, to the disk, and returns its path. It has the owner,
+// group and mode of like, so that the same people read it; nil: it is the own user's alone.
+func writeTemporary(dir string, content []byte, like fs.FileInfo) (path string, err error) {
 	file, err := os.CreateTemp(dir, ".dbvalet-*.tmp")
 	if err != nil {
 		return "", err
 	}
 	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
+	if err == nil && like != nil {
+		if err = chownLike(file, like); err != nil {
+			err = fmt.Errorf("leave it to its owner and group: %w", err)
+		}
+		err = errors.Join(err, file.Chmod(like.Mode().Perm()))
+	}
+	err = errors.Join(err, file.Sync(), file.Close())
 	if err != nil {
 		_ = os.Remove(file.Name())
 		return "", err

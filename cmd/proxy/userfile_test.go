@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -88,5 +89,26 @@ func TestUserFileThatIsNotReadIsNoMatter(t *testing.T) {
 	t.Setenv("DBVALET_CONFIG", other)
 	if status, stdout, stderr := runs(t, "config", "check"); status != exitOK || stdout != "ok: 1 route\n" {
 		t.Errorf("DBVALET_CONFIG: got status %d\n%s%s", status, stdout, stderr)
+	}
+}
+
+func TestInitLeavesTheFileToItsOwnerAndGroup(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	path := filepath.Join(t.TempDir(), "my.yaml")
+	if err := errors.Join(os.WriteFile(path, []byte(commented), 0o640), os.Chown(path, otherUID, otherUID-1)); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := inits(t, "", "--config", path, "--yes", "--upstream=db.example.com", "--auth=env:PW", "--port=15433"); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	if stat.Uid != otherUID || stat.Gid != otherUID-1 || info.Mode() != 0o640 || info.Size() <= int64(len(commented)) {
+		t.Errorf("got uid %d, gid %d, %v, want what it was", stat.Uid, stat.Gid, info.Mode())
 	}
 }

@@ -28,3 +28,12 @@ func ownersFile(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// chownLike gives file the owner and group of another one.
+func chownLike(file *os.File, like fs.FileInfo) error {
+	stat, ok := like.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return file.Chown(int(stat.Uid), int(stat.Gid))
+}
