@@ -176,7 +176,7 @@ func TestCommandIsToldOfItsRoutes(t *testing.T) {
 		{"several", false, true, []string{my, pg, pg2}, "HOME=/home/x PGAPPNAME=kept " +
 			"MYSQL_HOST=localhost MYSQL_UNIX_PORT=DIR/mysql.3306.sock PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders " +
 			"DATABASE_URL=mysql://app@localhost/shop?socket=DIR/mysql.3306.sock DBVALET_A_B_C_URL=mysql://app@localhost/shop?socket=DIR/mysql.3306.sock " +
-			"DBVALET_H_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable DBVALET_A_B_C_3_URL=postgres://app@/more?host=DIR&port=5433&sslmode=disable"},
+			"DBVALET_H_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable DBVALET_A_B_C_2_URL=postgres://app@/more?host=DIR&port=5433&sslmode=disable"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			l, all := accesses(t, row.tcpOnly, row.unixOnly, row.urls...)
@@ -231,6 +231,22 @@ func TestCommandKeepsWhatTheUserSaysAboutTLS(t *testing.T) {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+func TestEachRouteHasAURLOfItsOwn(t *testing.T) {
+	_, all := accesses(t, false, false, "postgres://h/one?auth=env:PW&name=a-b", "postgres://h/two?auth=env:PW&name=a.b",
+		"postgres://h/three?auth=env:PW&name=a-b-2", "postgres://h/four?auth=env:PW&name=a_b")
+	var got []string
+	for _, pair := range environ(nil, all) {
+		if name, url, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "DBVALET_") {
+			_, path, _ := strings.Cut(strings.TrimPrefix(url, "postgres://"), "/")
+			database, _, _ := strings.Cut(path, "?")
+			got = append(got, name+"="+database)
+		}
+	}
+	if want := "DBVALET_A_B_URL=one DBVALET_A_B_2_URL=two DBVALET_A_B_2_2_URL=three DBVALET_A_B_3_URL=four"; strings.Join(got, " ") != want {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, " "), want)
 	}
 }
 

@@ -37,6 +37,7 @@ func environ(parent []string, all []*access) []string {
 		}
 	}
 	// What reads a URL may know no sockets, as with Java.
+	taken := map[string]bool{}
 	for i, a := range all {
 		url := ""
 		for _, pair := range a.target(a.tcp, a.socket).Environ() {
@@ -48,7 +49,7 @@ func environ(parent []string, all []*access) []string {
 			env.set(databaseURL, url)
 		}
 		if len(all) > 1 {
-			env.set(urlVariable(all, i), url)
+			env.set(urlVariable(a.route.Name, taken), url)
 		}
 	}
 	return env
@@ -82,16 +83,16 @@ func (e *environment) settleTLS(onSocket bool) {
 	}
 }
 
-// urlVariable names the variable with the URL of a route: DBVALET_NAME_URL. Two routes may come to the same
-// name; then the later one has its number in it.
-func urlVariable(all []*access, i int) string {
-	name := variableName(all[i].route.Name)
-	for _, before := range all[:i] {
-		if variableName(before.route.Name) == name {
-			return fmt.Sprintf("DBVALET_%s_%d_URL", name, i+1)
-		}
+// urlVariable names the variable with the URL of a route, DBVALET_NAME_URL, and notes it in taken. Two routes
+// may come to the same name; then there is a number in that of the later one.
+func urlVariable(route string, taken map[string]bool) string {
+	name := "DBVALET_" + variableName(route)
+	variable := name + "_URL"
+	for n := 2; taken[variable]; n++ {
+		variable = fmt.Sprintf("%s_%d_URL", name, n)
 	}
-	return "DBVALET_" + name + "_URL"
+	taken[variable] = true
+	return variable
 }
 
 func variableName(route string) string {
