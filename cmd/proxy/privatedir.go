@@ -29,8 +29,29 @@ type privateDir struct {
 const lockName = "lock"
 
 func newPrivateDir() (*privateDir, error) {
-	base, err := privateBase()
-	if err != nil {
+	var firstErr error
+	for _, base := range bases() {
+		d, err := privateDirIn(base)
+		if err == nil {
+			return d, nil
+		}
+		if firstErr == nil {
+			firstErr = err
+		}
+	}
+	return nil, &commandError{
+		err: fmt.Errorf("make a private directory for sockets: %w", firstErr), status: exitError,
+		advice: "set XDG_RUNTIME_DIR to a directory of your own, or do without sockets by --tcp",
+	}
+}
+
+// privateDirIn makes one in base, of which nobody else may be able to change what is in it, or to put
+// another into its place.
+func privateDirIn(base string) (*privateDir, error) {
+	if len(base) > maxBase {
+		return nil, fmt.Errorf("the path %s is too long for sockets in it", base)
+	}
+	if err := makePrivate(base); err != nil {
 		return nil, err
 	}
 	all, err := lock(filepath.Join(base, lockName), unix.LOCK_EX)
@@ -96,29 +117,7 @@ func lock(path string, how int) (*os.File, error) {
 // path of a socket on macOS, and the rest is for "/1234567890/mysql.65535.sock".
 const maxBase = 103 - 28
 
-// privateBase returns the directory above those of each run, and makes it. Nobody else may be able to
-// change what is in it, or to put another into its place.
-func privateBase() (string, error) {
-	var firstErr error
-	for _, base := range bases() {
-		err := fmt.Errorf("the path %s is too long for sockets in it", base)
-		if len(base) <= maxBase {
-			err = makePrivate(base)
-		}
-		if err == nil {
-			return base, nil
-		}
-		if firstErr == nil {
-			firstErr = err
-		}
-	}
-	return "", &commandError{
-		err: fmt.Errorf("make a private directory for sockets: %w", firstErr), status: exitError,
-		advice: "set XDG_RUNTIME_DIR to a directory of your own, or do without sockets by --tcp",
-	}
-}
-
-// bases are where privateBase may be, the best first.
+// bases are the directories above those of each run, the best first.
 func bases() []string {
 	own := "dbvalet-" + strconv.Itoa(os.Geteuid())
 	var all []string

@@ -59,6 +59,7 @@ func TestPrivateDirIsMadeElsewhereWhereItWouldNotBePrivate(t *testing.T) {
 		"others may exchange it":      {"a", func(dir string) error { return os.Chmod(dir, 0o777) }},
 		"others may get into it":      {"b", func(dir string) error { return os.Mkdir(filepath.Join(dir, "exec"), 0o755) }},
 		"it is a link":                {"c", func(dir string) error { return os.Symlink(os.TempDir(), filepath.Join(dir, "exec")) }},
+		"nothing can be made in it":   {"e", func(dir string) error { return os.MkdirAll(filepath.Join(dir, "exec", lockName), 0o700) }},
 		"there is a file of its name": {"d", func(dir string) error { return os.WriteFile(filepath.Join(dir, "exec"), nil, 0o600) }},
 	} {
 		t.Run(name, func(t *testing.T) {
