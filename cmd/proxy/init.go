@@ -22,7 +22,8 @@ import (
 
 // initOptions are the answers that were given before anything was asked.
 type initOptions struct {
-	flags *pflag.FlagSet
+	flags    *pflag.FlagSet
+	commands []*cobra.Command // whose names no route can have
 
 	upstream, engine, auth, user, database, port, name string
 
@@ -46,7 +47,7 @@ its default. Answers may come from a pipe, one in each line.`,
   dbvalet init --yes --upstream orders.abc123.us-east-1.rds.amazonaws.com --user app --database orders`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.flags = cmd.Flags()
+			o.flags, o.commands = cmd.Flags(), cmd.Root().Commands()
 			p := &prompter{out: cmd.ErrOrStderr(), patient: onTerminal(cmd.InOrStdin())}
 			if !o.yes {
 				p.in = bufio.NewReader(cmd.InOrStdin())

@@ -238,6 +238,20 @@ func TestInitThatIsNotFinishedLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestInitsNamesAreNoFlagsOrCommands(t *testing.T) {
+	path := newHome(t)
+	args := []string{"init", "--yes", "--auth=env:PW", "--port=15432"}
+	for name, want := range map[string]string{"-x": "no dash comes first", "--help": "no dash comes first", "status": "dbvalet status is a command", "help": "dbvalet help is a command"} {
+		if status, _, stderr := runs(t, append(args, "--upstream=db.example.com", "--name="+name)...); status != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: got status %d\n%s\nwant %s", name, status, stderr, want)
+		}
+	}
+	wantNothing(t, path)
+	if status, _, stderr := runs(t, append(args, "--upstream=status.example.com")...); status != exitOK || !strings.Contains(stderr, "dbvalet psql status-2\n") {
+		t.Errorf("proposal: got status %d\n%s\nwant another name", status, stderr)
+	}
+}
+
 func TestInitMakesNothingInTheHomeOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can write there")

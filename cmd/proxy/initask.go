@@ -229,6 +229,10 @@ func (o *initOptions) askName(p *prompter, d *draft, routes []*config.Route) (er
 	for _, r := range routes {
 		used[r.Name] = true
 	}
+	commands := map[string]bool{}
+	for _, c := range o.commands {
+		commands[c.Name()], used[c.Name()] = true, true
+	}
 	if d.Name == "" {
 		if r, err := config.ParseRoute(d.url()); err == nil {
 			d.Name = r.Name
@@ -236,10 +240,12 @@ func (o *initOptions) askName(p *prompter, d *draft, routes []*config.Route) (er
 	}
 	d.Name, err = o.answer(p, question{text: "Name of the route", flag: "name", initial: unusedName(d.Name, used), accept: func(answer string) (string, error) {
 		switch {
+		case commands[answer]:
+			return "", fmt.Errorf("dbvalet %s is a command", answer)
 		case used[answer]:
 			return "", errors.New("there is a route of this name")
 		case !routeName.MatchString(answer):
-			return "", errors.New("letters, digits and characters of _.- make names that need no quotes")
+			return "", errors.New("letters, digits and characters of _.- make names that need no quotes, if no dash comes first")
 		}
 		return answer, nil
 	}}, o.name)
@@ -247,4 +253,4 @@ func (o *initOptions) askName(p *prompter, d *draft, routes []*config.Route) (er
 }
 
 // routeName is what is taken for the name of a route in the arguments of a command.
-var routeName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+var routeName = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*$`)
