@@ -55,6 +55,16 @@ func Load(s Sources) (*Config, error) {
 	return l.config, nil
 }
 
+// LoadDirectory reads what belongs to a file in dir that is not there yet, or says nothing: its config.d. The
+// error is an *Error.
+func LoadDirectory(dir string) (*Config, error) {
+	l := newLoader()
+	if err := l.readDirectory(filepath.Join(dir, "config.d")); err != nil {
+		return nil, err
+	}
+	return l.config, l.settings(Sources{})
+}
+
 const (
 	configVariable = variablePrefix + "CONFIG"
 	routesVariable = variablePrefix + "ROUTES"

@@ -252,6 +252,43 @@ func TestInitsNamesAreNoFlagsOrCommands(t *testing.T) {
 	}
 }
 
+func TestInitsFirstFileMayHaveOthersBesideIt(t *testing.T) {
+	const beside = "routes:\n  - {name: db, upstream: 'mysql://m.example.com', auth: 'env:X', listen: '127.0.0.1:15432'}\n"
+	for name, make := range map[string]func(path string) error{
+		"new":   func(string) error { return nil },
+		"empty": func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := newHome(t)
+			dir := filepath.Join(filepath.Dir(path), "config.d")
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(beside), 0o600), make(path)); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"--yes", "--upstream=db.example.com", "--auth=env:PW"}
+			if _, err := inits(t, "", append(args, "--port=15432")...); err == nil || !strings.Contains(err.Error(), "the route db listens there") {
+				t.Errorf("got %v, want that the port is that of another route", err)
+			}
+			if said, err := inits(t, "", append(args, "--port=15433")...); err != nil || !strings.Contains(said, "dbvalet db-2\n") {
+				t.Errorf("got %v\n%s\nwant a name that is free", err, said)
+			}
+			if status, stdout, stderr := runs(t, "config", "check"); stdout != "ok: 2 routes\n" {
+				t.Errorf("config check: got %d\n%s%s", status, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestInitAsksNothingForALinkToNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "my.yaml")
+	if err := os.Symlink("nothing.yaml", path); err != nil {
+		t.Fatal(err)
+	}
+	said, err := inits(t, "db.example.com\n", "--config", path)
+	if err == nil || !strings.Contains(err.Error(), path+" is a link to a file that is not there") || said != "" {
+		t.Errorf("got %v\n%s\nwant it refused at once", err, said)
+	}
+}
+
 func TestInitMakesNothingInTheHomeOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can write there")

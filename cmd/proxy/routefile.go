@@ -26,19 +26,25 @@ type routeFile struct {
 
 // openRouteFile reads the file at path, which need not be there.
 func openRouteFile(path string) (*routeFile, error) {
-	f := &routeFile{path: path, config: &config.Config{}}
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
-	if err != nil {
+	fail := func(err error) (*routeFile, error) {
 		return nil, usageError{&config.Error{Err: fmt.Errorf("read the configuration: %w", err), Advice: "name another file with --config"}}
 	}
-	f.exists, f.content = true, content
-	if len(bytes.TrimSpace(content)) == 0 {
-		return f, nil
+	f := &routeFile{path: path, exists: true}
+	var err error
+	f.content, err = os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.exists = false
+		if _, err := os.Lstat(path); err == nil {
+			return fail(fmt.Errorf("%s is a link to a file that is not there", path))
+		}
+	} else if err != nil {
+		return fail(err)
 	}
-	f.config, err = loadFile(path)
+	if len(bytes.TrimSpace(f.content)) == 0 {
+		f.config, err = config.LoadDirectory(filepath.Dir(path))
+	} else {
+		f.config, err = loadFile(path)
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}
