@@ -87,6 +87,8 @@ func TestWhatToCopyForEachTool(t *testing.T) {
 		{onTCP, "env", "unset PGSSLMODE\nexport PGHOST=127.0.0.1\nexport PGPORT=5433\nexport PGUSER=app\nexport PGDATABASE=orders\n" +
 			"export DATABASE_URL='postgres://app@127.0.0.1:5433/orders?sslmode=disable'"},
 		{onSocket, "psql", "psql -h '/run/my db' -p 6543 -U app -d orders"},
+		{Target{Scheme: "postgres", Addr: v4, Database: "a=b"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + Quote("dbname='a=b'")},
+		{Target{Scheme: "postgres", Addr: v4, Database: "postgres://a"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + Quote("dbname='postgres://a'")},
 		{onSocket, "node", "postgres://app@localhost/orders?host=/run/my%20db&port=6543&sslmode=disable"},
 		{onSocket, "url", "postgres://app@/orders?host=/run/my%20db&port=6543&sslmode=disable"},
 		{onSocket, "sqlalchemy", "postgresql+psycopg://app@/orders?host=/run/my%20db&port=6543&sslmode=disable"},
@@ -192,7 +194,7 @@ func TestCommandsAndVariablesSurviveTheShell(t *testing.T) {
 	for _, name := range oddNames {
 		target := Target{Scheme: "postgres", Addr: v4, User: name, Database: name, Password: tokens.NewSecret(password)}
 		got := read(`psql() { printf '%s\0' "$PGPASSWORD" "$@"; }; ` + mustFor(t, target, "psql"))
-		if want := []string{password, "-h", "127.0.0.1", "-p", "5433", "-U", name, "-d", name}; !slices.Equal(got, want) {
+		if want := []string{password, "-h", "127.0.0.1", "-p", "5433", "-U", name, "-d", psqlDatabase(name)}; !slices.Equal(got, want) {
 			t.Errorf("psql is given %q, want %q", got, want)
 		}
 		got = read(mustFor(t, target, "env") + "\n" + `printf '%s\0' "$PGUSER" "$PGDATABASE" "$DATABASE_URL"`)

@@ -13,9 +13,19 @@ func (t Target) psql(at place) []string {
 		command = append(command, "-U", t.User)
 	}
 	if t.Database != "" {
-		command = append(command, "-d", t.Database)
+		command = append(command, "-d", psqlDatabase(t.Database))
 	}
 	return command
+}
+
+// psqlDatabase is the database for psql, which takes some names for the connection string that -d may have
+// in place of one.
+// See https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+func psqlDatabase(name string) string {
+	if !strings.Contains(name, "=") && !strings.HasPrefix(name, "postgres://") && !strings.HasPrefix(name, "postgresql://") {
+		return name
+	}
+	return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
 }
 
 // sslmode is libpq's word.

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"database/sql"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"dbvalet/dsn"
 	"dbvalet/integration/servers"
 )
 
@@ -146,6 +148,26 @@ func TestPostgresClientsConnectWithWhatURLPrints(t *testing.T) {
 				prints(t, cmd, err, want)
 			})
 		}
+	}
+}
+
+func TestPSQLTakesANameForNoConnectionString(t *testing.T) {
+	p := pg18(t)
+	v := start(t, p.AWSEnvironment(), iamRoute(p))
+	addr, err := net.ResolveTCPAddr("tcp", v.addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a=b", `o'brien \ "x"=`, "postgres://a", "a b"} {
+		quoted := pgx.Identifier{name}.Sanitize()
+		alter(t, p, "CREATE DATABASE "+quoted)
+		t.Cleanup(func() { _ = p.Exec(context.Background(), "DROP DATABASE "+quoted+" WITH (FORCE)") })
+		line, err := dsn.Target{Scheme: "postgres", Addr: addr, User: "app", Database: name}.For("psql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd, err := servers.Client(t.Context(), "18", "psql", append(shellWords(t, "psql", line), "-X", "-w", "-A", "-t", "-c", "SELECT current_database()")...)
+		prints(t, cmd, err, name)
 	}
 }
 
