@@ -343,7 +343,7 @@ func TestExecsVariablesAreForDriversWhateverTheUserSaysAboutTLS(t *testing.T) {
 		{"socket, verified", "PGSSLMODE=verify-full PGSSLROOTCERT=" + p.CAFile, nil, libpq + " lib/pq"},
 		{"socket, the system's roots", "PGSSLROOTCERT=system", nil, libpq + " lib/pq"},
 		{"socket, turned off", "PGSSLMODE=disable", nil, all},
-		{"port", "", []string{"--tcp"}, libpq + " node-postgres"},
+		{"port", "", []string{"--tcp"}, all},
 		{"port, verified", "PGSSLMODE=verify-full PGSSLROOTCERT=" + p.CAFile, []string{"--tcp"}, libpq + " node-postgres"},
 		{"port, turned off", "PGSSLMODE=disable", []string{"--tcp"}, all},
 	} {

@@ -164,7 +164,7 @@ func TestCommandIsToldOfItsRoutes(t *testing.T) {
 		{"PostgreSQL", false, false, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
 			"PGHOST=DIR PGPORT=PORT1 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
 		{"ports only", true, false, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
-			"PGHOST=127.0.0.1 PGPORT=PORT1 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
+			"PGHOST=127.0.0.1 PGPORT=PORT1 PGUSER=app PGDATABASE=orders PGSSLMODE=disable DATABASE_URL=postgres://app@127.0.0.1:PORT1/orders?sslmode=disable"},
 		{"sockets only", false, true, []string{pg}, "HOME=/home/x PGAPPNAME=kept MYSQL_PWD=old " +
 			"PGHOST=DIR PGPORT=5432 PGUSER=app PGDATABASE=orders DATABASE_URL=postgres://app@/orders?host=DIR&port=5432&sslmode=disable"},
 		{"whatever user", false, false, []string{"postgres://h?auth=env:PW"}, "HOME=/home/x PGUSER=old PGAPPNAME=kept MYSQL_PWD=old " +
@@ -210,7 +210,8 @@ func TestCommandKeepsWhatTheUserSaysAboutTLS(t *testing.T) {
 		want    string
 	}{
 		{"nothing", false, "", ""},
-		{"nothing, ports only", true, "", ""},
+		{"nothing, ports only", true, "", "PGSSLMODE=disable"},
+		{"required in the old way, ports only", true, "PGREQUIRESSL=1", ""},
 		{"verified", false, "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1", "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1"},
 		{"verified, ports only", true, "PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem PGREQUIRESSL=1", "PGSSLROOTCERT=/ca.pem PGSSLCERT=/c.pem"},
 		{"no more than tried, ports only", true, "PGSSLMODE=prefer", "PGSSLMODE=prefer"},

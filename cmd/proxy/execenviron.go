@@ -67,8 +67,8 @@ func (a *access) variables() []string {
 }
 
 // settleTLS leaves what the user says about TLS, which is for the other servers that a command connects to:
-// taken out, it would have libpq send a password in clear to one of them. Nor is there a mode that could be
-// set: node-postgres takes "prefer" for "require", and "disable" is for those servers too.
+// taken out, it would have libpq send a password in clear to one of them. On a socket no mode is needed. On a
+// port lib/pq insists on TLS unless it is told otherwise.
 func (e *environment) settleTLS(onSocket bool) {
 	if e.get("PGSSLROOTCERT") == "system" { // with which libpq and others refuse a URL that says sslmode=disable
 		e.remove("PGSSLROOTCERT")
@@ -77,10 +77,15 @@ func (e *environment) settleTLS(onSocket bool) {
 	if onSocket { // where libpq, pgx and lib/pq don't look at it
 		return
 	}
-	e.remove("PGREQUIRESSL")
-	if mode := e.get("PGSSLMODE"); mode != "disable" && mode != "allow" && mode != "prefer" {
+	mode := e.get("PGSSLMODE")
+	switch {
+	case mode == "disable", mode == "allow", mode == "prefer":
+	case mode == "" && e.get("PGREQUIRESSL") == "":
+		e.set("PGSSLMODE", "disable")
+	default: // it insists, also toward other servers
 		e.remove("PGSSLMODE")
 	}
+	e.remove("PGREQUIRESSL")
 }
 
 // urlVariable names the variable with the URL of a route, DBVALET_NAME_URL, and notes it in taken. Two routes
