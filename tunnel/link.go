@@ -47,11 +47,16 @@ type link struct {
 // on it do: from these alone, it can't be told from an end that the database has decided.
 type lifeline struct {
 	net.Conn
-	why atomic.Pointer[error]
+	why   atomic.Pointer[error]
+	heard atomic.Pointer[time.Time] // when something came last; nil: nothing has
 }
 
 func (l *lifeline) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
+	if n > 0 {
+		now := time.Now()
+		l.heard.Store(&now)
+	}
 	if err != nil {
 		l.note(errors.New("the SSH connection was lost: " + dialCause(err).Error())) // not wrapped: EOF is no normal end
 	}
@@ -124,8 +129,18 @@ func (l *link) ask(answered chan<- error) {
 	answered <- err
 }
 
-// await reports whether there is an answer in time. Somebody who waits makes the time shorter.
+// silence is for how long nothing has come, from asked on.
+func (l *lifeline) silence(asked time.Time) time.Duration {
+	if heard := l.heard.Load(); heard != nil && heard.After(asked) {
+		return time.Since(*heard)
+	}
+	return time.Since(asked)
+}
+
+// await reports whether there is an answer in time. Somebody who waits makes the time shorter. Whatever
+// comes is a sign of life: the answer may stand behind a lot of it.
 func (l *link) await(answered <-chan error, patience time.Duration) bool {
+	asked := time.Now()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	nudge := l.nudge
@@ -134,9 +149,14 @@ func (l *link) await(answered <-chan error, patience time.Duration) bool {
 		case err := <-answered:
 			return err == nil
 		case <-limit.C:
-			return false
+			left := patience - l.line.silence(asked)
+			if left <= 0 {
+				return false
+			}
+			limit.Reset(left)
 		case <-nudge:
-			limit.Reset(min(patience, l.timing.urgent))
+			patience = min(patience, l.timing.urgent)
+			limit.Reset(patience)
 			nudge = nil // once
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -170,6 +171,32 @@ func TestKeepalivesNoticeSilence(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "silent for too long") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// The answer to a keepalive stands behind all that was sent before it, which over a thin line takes a while.
+func TestBusyConnectionIsNotTakenForASilentOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		l := &link{timing: usualTiming, line: &lifeline{Conn: near}, nudge: make(chan struct{}, 1)}
+		answered := make(chan error, 1)
+		var both sync.WaitGroup
+		both.Go(func() {
+			tick := time.NewTicker(time.Second)
+			defer tick.Stop()
+			for range 2 * l.timing.patience / time.Second {
+				<-tick.C
+				_, _ = far.Write(make([]byte, 1<<10))
+			}
+			answered <- nil
+		})
+		both.Go(func() { _, _ = io.Copy(io.Discard, struct{ io.Reader }{l.line}) })
+		l.suspect()
+		if !l.await(answered, l.timing.patience) {
+			t.Error("it was taken for a silent one")
+		}
+		near.Close()
+		both.Wait()
+	})
 }
 
 // A database that does not answer is not the SSH connection's fault: other sessions go on.
