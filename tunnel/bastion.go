@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +27,9 @@ type bastion struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	link    *link    // the one in use; nil: none
-	attempt *attempt // to make one; nil: nobody does
+	link    *link          // the one for what is dialled; nil: none
+	links   map[*link]bool // those that have not ended: it, and doubted ones
+	attempt *attempt       // to make one; nil: nobody does
 	closed  bool
 }
 
@@ -40,8 +43,8 @@ type attempt struct {
 
 var errClosed = errors.New("the route is no longer served")
 
-// dial opens a connection from the bastion. Where the SSH connection turns out to have ended, a new one
-// is made, once.
+// dial opens a connection from the bastion. Where the SSH connection turns out to have ended, or is silent,
+// a new one is made, once.
 func (b *bastion) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, lost, err := b.try(ctx, network, address, nil)
 	if errors.Is(err, errLost) && ctx.Err() == nil {
@@ -71,7 +74,7 @@ func (b *bastion) try(ctx context.Context, network, address string, but *link) (
 // ended, one is made.
 func (b *bastion) get(ctx context.Context, but *link) (*link, error) {
 	b.mu.Lock()
-	if l := b.link; l != nil && l != but && l.why() == nil {
+	if l := b.link; l != nil && l != but && l.sound() {
 		b.use(l)
 		b.mu.Unlock()
 		return l, nil
@@ -127,6 +130,9 @@ func (b *bastion) run(ctx context.Context, a *attempt) {
 		return
 	}
 	a.link, b.link = l, l
+	if l.why() == nil { // else nobody would take it off again
+		b.links[l] = true
+	}
 	b.watchIdleness(l)
 	b.log.Info("SSH connection open", "via", b.host.hop.String(), "server", printable(string(l.client.ServerVersion())), "took", time.Since(began).Round(time.Millisecond))
 }
@@ -146,9 +152,14 @@ func (b *bastion) release(l *link) {
 	}
 }
 
-// watchIdleness has l closed if nobody uses it for a while. The bastion is locked.
+// watchIdleness has l closed if nobody uses it for a while, and at once if nobody will. The bastion is
+// locked.
 func (b *bastion) watchIdleness(l *link) {
-	l.idle = time.AfterFunc(b.timing.idle, func() { b.rest(l) })
+	idle := b.timing.idle
+	if !l.sound() {
+		idle = 0
+	}
+	l.idle = time.AfterFunc(idle, func() { b.rest(l) })
 }
 
 var errIdle = errors.New("nothing has used the SSH connection for a while")
@@ -161,7 +172,10 @@ func (b *bastion) rest(l *link) {
 		b.link = nil
 	}
 	b.mu.Unlock()
-	if idle {
+	switch {
+	case idle && isClosed(l.doubted):
+		l.end(errSilent)
+	case idle:
 		l.end(errIdle)
 	}
 }
@@ -170,6 +184,7 @@ func (b *bastion) rest(l *link) {
 func (b *bastion) ended(l *link) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	delete(b.links, l)
 	if b.link == l {
 		b.link = nil
 	}
@@ -184,17 +199,17 @@ func (b *bastion) ended(l *link) {
 	b.log.Log(context.Background(), level, "SSH connection ended", "via", b.host.hop.String(), "why", why, "sessions", l.users)
 }
 
-// close ends the link, and with it what is on it.
+// close ends the links, and with them what is on them.
 func (b *bastion) close() {
 	b.mu.Lock()
 	b.closed = true
-	l, a := b.link, b.attempt
+	links, a := slices.Collect(maps.Keys(b.links)), b.attempt
 	b.mu.Unlock()
 	if a != nil {
 		a.cancel()
 		<-a.done
 	}
-	if l != nil {
+	for _, l := range links {
 		l.end(errClosed)
 		<-l.over
 	}

@@ -76,7 +76,7 @@ func (d *Dialer) add(o Options, t timing, h Hop, first bool, depth int) error {
 			return err
 		}
 	}
-	b := &bastion{host: s, under: d.last, timing: t, log: o.Log}
+	b := &bastion{host: s, under: d.last, timing: t, log: o.Log, links: map[*link]bool{}}
 	d.bastions = append(d.bastions, b)
 	d.reach(net.JoinHostPort(s.name, s.port))
 	d.last = b.dial

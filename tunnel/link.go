@@ -19,11 +19,11 @@ type timing struct {
 	slow     time.Duration // for which open is no reason to suspect the SSH connection
 	interval time.Duration // between an answer and the next keepalive
 	patience time.Duration // for the answer to a keepalive; TCP sends it again and again
-	urgent   time.Duration // for the answer, when the SSH connection is suspected
+	urgent   time.Duration // for the answer, when the SSH connection is suspected: then it is left
 	idle     time.Duration // after which an SSH connection is closed that nothing uses
 }
 
-// A dead connection is noticed within 45 seconds, and within 8 where somebody waits for it.
+// A dead connection is noticed within 45 seconds, and left within 8 by whoever waits for it.
 var usualTiming = timing{
 	login: 30 * time.Second, open: 10 * time.Second, slow: 3 * time.Second,
 	interval: 15 * time.Second, patience: 30 * time.Second, urgent: 5 * time.Second, idle: 5 * time.Minute,
@@ -36,7 +36,10 @@ type link struct {
 	client *ssh.Client
 	line   *lifeline
 	nudge  chan struct{} // for a keepalive at once
-	over   chan struct{} // closed when it has ended
+	// doubted is closed when it was suspected, and silent for too long to wait. It may only be slow: an
+	// sshd that looks up a name does nothing else meanwhile. So it is left to the sessions that it has.
+	doubted chan struct{}
+	over    chan struct{} // closed when it has ended
 
 	// The bastion's.
 	users int
@@ -68,7 +71,7 @@ func (l *lifeline) note(why error) { l.why.CompareAndSwap(nil, &why) }
 
 // newLink takes over an SSH connection. It watches it until it ends, and calls ended then.
 func newLink(h Hop, t timing, client *ssh.Client, line *lifeline, ended func(*link)) *link {
-	l := &link{hop: h, timing: t, client: client, line: line, nudge: make(chan struct{}, 1), over: make(chan struct{})}
+	l := &link{hop: h, timing: t, client: client, line: line, nudge: make(chan struct{}, 1), doubted: make(chan struct{}), over: make(chan struct{})}
 	go l.watch(ended)
 	go l.keepAlive()
 	return l
@@ -91,6 +94,9 @@ func (l *link) why() error {
 	return nil
 }
 
+// sound reports whether it will do for another session.
+func (l *link) sound() bool { return l.why() == nil && !isClosed(l.doubted) }
+
 // end closes the connection, and everything on it.
 func (l *link) end(why error) {
 	l.line.note(why)
@@ -106,17 +112,16 @@ func (l *link) keepAlive() {
 	timer := time.NewTimer(l.timing.interval)
 	defer timer.Stop()
 	for {
-		patience := l.timing.patience
 		select {
 		case <-timer.C:
 		case <-l.nudge:
-			patience = l.timing.urgent
+			l.suspect() // await is to know it too
 		case <-l.over:
 			return
 		}
 		answered := make(chan error, 1)
 		go l.ask(answered)
-		if !l.await(answered, patience) {
+		if !l.await(answered) {
 			l.end(errSilent)
 			return
 		}
@@ -137,28 +142,39 @@ func (l *lifeline) silence(asked time.Time) time.Duration {
 	return time.Since(asked)
 }
 
-// await reports whether there is an answer in time. Somebody who waits makes the time shorter. Whatever
+// await reports whether there is an answer in time. Where somebody waits, it is doubted before. Whatever
 // comes is a sign of life: the answer may stand behind a lot of it.
-func (l *link) await(answered <-chan error, patience time.Duration) bool {
+func (l *link) await(answered <-chan error) bool {
 	asked := time.Now()
+	patience, nudge := l.timing.patience, l.nudge
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
-	nudge := l.nudge
 	for {
 		select {
 		case err := <-answered:
 			return err == nil
 		case <-limit.C:
-			left := patience - l.line.silence(asked)
-			if left <= 0 {
+			silence := l.line.silence(asked)
+			if silence >= l.timing.patience {
 				return false
 			}
-			limit.Reset(left)
+			if silence >= patience {
+				l.doubt()
+				patience = l.timing.patience
+			}
+			limit.Reset(patience - silence)
 		case <-nudge:
 			patience = min(patience, l.timing.urgent)
 			limit.Reset(patience)
 			nudge = nil // once
 		}
+	}
+}
+
+// doubt has nobody use the connection any more who does not yet. Only keepAlive calls it.
+func (l *link) doubt() {
+	if !isClosed(l.doubted) {
+		close(l.doubted)
 	}
 }
 
@@ -170,7 +186,7 @@ func (l *link) suspect() {
 	}
 }
 
-// errLost is what the error of a dial matches whose SSH connection has ended.
+// errLost is what the error of a dial matches whose SSH connection has ended, or is doubted.
 var errLost = errors.New("the SSH connection has ended")
 
 // dial opens a connection at the other end. release is called when it is closed; not if there is an
@@ -179,6 +195,7 @@ func (l *link) dial(ctx context.Context, network, address string, release func()
 	ctx, cancel := context.WithTimeout(ctx, l.timing.open)
 	defer cancel()
 	defer time.AfterFunc(l.timing.slow, l.suspect).Stop()
+	go l.leave(ctx, cancel)
 	channel, err := l.client.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, l.explain(ctx, address, err)
@@ -191,6 +208,15 @@ func (l *link) dial(ctx context.Context, network, address string, release func()
 	return newConn(s, addr{network, address}, l.why, release), nil
 }
 
+// leave ends a dial when the connection is doubted.
+func (l *link) leave(ctx context.Context, cancel context.CancelFunc) {
+	select {
+	case <-l.doubted:
+		cancel()
+	case <-ctx.Done():
+	}
+}
+
 // explain says why a connection was not opened.
 func (l *link) explain(ctx context.Context, address string, err error) error {
 	refused, ok := errors.AsType[*ssh.OpenChannelError](err)
@@ -201,6 +227,10 @@ func (l *link) explain(ctx context.Context, address string, err error) error {
 		return errors.Join(errLost, l.why())
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return beyond(l.hop, address, &reason{"no answer in time", os.ErrDeadlineExceeded})
+	case isClosed(l.doubted):
+		e := beyond(l.hop, address, &reason{"no answer in time, and none to a keepalive either", os.ErrDeadlineExceeded})
+		e.Advice = fmt.Sprintf("check the way to %s, and whether the name can be looked up there: sshd is silent while it tries", l.hop)
+		return errors.Join(errLost, e)
 	case ctx.Err() != nil:
 		return &Error{Hop: l.hop.String(), Err: context.Cause(ctx)}
 	}

@@ -87,14 +87,17 @@ func TestBrokenConnectionIsMadeAnew(t *testing.T) {
 	}
 }
 
-// A freezer is a network that can fall silent, as when a laptop sleeps.
+// A freezer is a network that can fall silent, as when a laptop sleeps, or what is behind it is busy.
 type freezer struct {
 	mu     sync.Mutex
 	frozen []*atomic.Bool
+	thawed chan struct{} // closed when what is frozen goes on
+	thaw   func()
 }
 
 func (f *freezer) start(t testing.TB, to string) string {
 	t.Helper()
+	t.Cleanup(f.thaw)
 	return listen(t, "tcp", "127.0.0.1:0", func(from net.Conn) {
 		conn, err := net.Dial("tcp", to)
 		if err != nil {
@@ -114,9 +117,10 @@ func (f *freezer) start(t testing.TB, to string) string {
 						pair[1].Close()
 						return
 					}
-					if !frozen.Load() {
-						_, _ = pair[1].Write(buf[:n])
+					if frozen.Load() {
+						<-f.thawed
 					}
+					_, _ = pair[1].Write(buf[:n])
 				}
 			}()
 		}
@@ -134,7 +138,8 @@ func (f *freezer) freeze() {
 
 // through returns what leads to s by way of a network that can fall silent.
 func (h *home) through(s *server) (*freezer, string) {
-	f := &freezer{}
+	f := &freezer{thawed: make(chan struct{})}
+	f.thaw = sync.OnceFunc(func() { close(f.thawed) })
 	addr := f.start(h.t, s.addr)
 	h.knows(addr, h.host.PublicKey())
 	return f, "ssh://u@" + addr
@@ -145,7 +150,7 @@ func TestSilentConnectionIsNoticedByWhoeverWaits(t *testing.T) {
 	s, db := h.server(), echo(t)
 	f, via := h.through(s)
 	timing := hurried
-	timing.slow, timing.urgent = 50*time.Millisecond, 50*time.Millisecond
+	timing.slow, timing.urgent, timing.patience = 50*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
 	d := h.dialer(timing, via)
 	old := mustDial(t, d, db)
 	mustEcho(t, old)
@@ -156,6 +161,74 @@ func TestSilentConnectionIsNoticedByWhoeverWaits(t *testing.T) {
 	}
 	if _, err := old.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "silent for too long") {
 		t.Errorf("the session on the silent connection got %v", err)
+	}
+}
+
+// An sshd that looks up a name for one is silent for all.
+func TestSilenceThatPassesEndsNoSession(t *testing.T) {
+	h := newHome(t)
+	s, db := h.server(), echo(t)
+	f, via := h.through(s)
+	timing := hurried
+	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
+	d := h.dialer(timing, via)
+	old := mustDial(t, d, db)
+	mustEcho(t, old)
+	f.freeze()
+	mustEcho(t, mustDial(t, d, db))
+	f.thaw()
+	mustEcho(t, old)
+	mustEcho(t, mustDial(t, d, db))
+	if n := s.logins.Load(); n != 2 {
+		t.Errorf("there were %d logins, want two", n)
+	}
+	b := d.bastions[0]
+	links := func() int {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.links)
+	}
+	if n := links(); n != 2 {
+		t.Errorf("there are %d SSH connections, want two", n)
+	}
+	old.Close()
+	waitUntil(t, "the SSH connection that fell silent is closed with its last session", func() bool { return links() == 1 })
+}
+
+func TestCloseEndsWhatIsOnASilentConnection(t *testing.T) {
+	h := newHome(t)
+	s, db := h.server(), echo(t)
+	f, via := h.through(s)
+	timing := hurried
+	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
+	d := h.dialer(timing, via)
+	old := mustDial(t, d, db)
+	f.freeze()
+	mustEcho(t, mustDial(t, d, db))
+	d.Close()
+	_ = old.SetReadDeadline(time.Now().Add(patience))
+	if _, err := old.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), errClosed.Error()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A name that can't be looked up there has the new SSH connection fall silent too.
+func TestNameThatSilencesTheBastionIsToldInClearWords(t *testing.T) {
+	h := newHome(t)
+	s := h.server()
+	f, via := h.through(s)
+	s.refuse = func(string) *ssh.OpenChannelError {
+		f.freeze()
+		return nil
+	}
+	timing := hurried
+	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
+	e := failure(t, h.dialer(timing, via), "db.internal:5432")
+	if !errors.Is(e, os.ErrDeadlineExceeded) || !strings.Contains(e.Error(), "connect from there to db.internal:5432: no answer in time") || !strings.Contains(e.Advice, "looked up there") || e.Permanent {
+		t.Errorf("got %v (%s)", e, e.Advice)
+	}
+	if n := s.logins.Load(); n != 2 {
+		t.Errorf("there were %d logins, want two", n)
 	}
 }
 
@@ -177,7 +250,7 @@ func TestKeepalivesNoticeSilence(t *testing.T) {
 func TestBusyConnectionIsNotTakenForASilentOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		l := &link{timing: usualTiming, line: &lifeline{Conn: near}, nudge: make(chan struct{}, 1)}
+		l := &link{timing: usualTiming, line: &lifeline{Conn: near}, nudge: make(chan struct{}, 1), doubted: make(chan struct{})}
 		answered := make(chan error, 1)
 		var both sync.WaitGroup
 		both.Go(func() {
@@ -191,7 +264,7 @@ func TestBusyConnectionIsNotTakenForASilentOne(t *testing.T) {
 		})
 		both.Go(func() { _, _ = io.Copy(io.Discard, struct{ io.Reader }{l.line}) })
 		l.suspect()
-		if !l.await(answered, l.timing.patience) {
+		if !l.await(answered) {
 			t.Error("it was taken for a silent one")
 		}
 		near.Close()
