@@ -24,14 +24,15 @@ const (
 	keepaliveAnswers   = 3
 )
 
-// watch has the kernel do that for conn.
+// watch has the kernel do that for conn, or for what is below its TLS: that of the way to a proxy.
 func (t TCP) watch(conn net.Conn) {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		c.SetKeepAliveConfig(t.config())
+		setUserTimeout(c, cmp.Or(t.UserTimeout, defaultUserTimeout))
+	case interface{ NetConn() net.Conn }:
+		t.watch(c.NetConn())
 	}
-	tcp.SetKeepAliveConfig(t.config())
-	setUserTimeout(tcp, cmp.Or(t.UserTimeout, defaultUserTimeout))
 }
 
 func (t TCP) config() net.KeepAliveConfig {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"testing"
 	"time"
@@ -34,7 +35,11 @@ func TestConnectionsAreWatched(t *testing.T) {
 			defer up.Close()
 			_, accepted := tcpPair(t)
 			row.set.watch(accepted)
-			for side, conn := range map[string]*net.TCPConn{"upstream": conn.(*rawConn).Conn.(*net.TCPConn), "client": accepted} {
+			_, encrypted := tcpPair(t)
+			row.set.watch(tls.Client(tls.Client(encrypted, &tls.Config{}), &tls.Config{}))
+			for side, conn := range map[string]*net.TCPConn{
+				"upstream": conn.(*rawConn).Conn.(*net.TCPConn), "client": accepted, "proxies behind https://": encrypted,
+			} {
 				for _, option := range []struct{ name, want int }{
 					{unix.TCP_KEEPIDLE, row.idle}, {unix.TCP_KEEPINTVL, row.interval}, {unix.TCP_KEEPCNT, row.count}, {unix.TCP_USER_TIMEOUT, row.unacked},
 				} {
