@@ -20,6 +20,7 @@ type keyring struct {
 	signers []ssh.Signer
 	names   []string // of signers, for errors
 	locked  []string // files with a passphrase, whose keys the agent does not have
+	unread  []string // what is wrong with files that the user has named
 	noAgent error    // why there is none
 	agent   net.Conn // nil: there is none
 }
@@ -33,9 +34,13 @@ func (s *sshHost) newKeyring(ctx context.Context) (*keyring, *Error) {
 	k := &keyring{host: s}
 	held := k.askAgent(ctx)
 	for _, file := range s.keys {
-		if err := k.addFile(file, held); err != nil && s.onlyKeys {
+		err := k.addFile(file, held)
+		if err != nil && s.mustRead {
 			k.close()
 			return nil, s.final(keyAdvice(file, err), fmt.Errorf("read the key %s: %w", file, err))
+		}
+		if err != nil { // another may do
+			k.unread = append(k.unread, fmt.Sprintf("read the key %s: %v", file, err))
 		}
 	}
 	if !s.onlyKeys {
@@ -198,6 +203,8 @@ func (k *keyring) advice() string {
 // missing says what was looked for.
 func (k *keyring) missing() string {
 	switch {
+	case len(k.unread) > 0:
+		return ": " + strings.Join(k.unread, ", ")
 	case k.noAgent != nil:
 		return fmt.Sprintf(": the agent at %s does not answer (%v), and no file has one", k.host.agent, dialCause(k.noAgent))
 	case k.host.agent == "" && k.host.shellAgent:

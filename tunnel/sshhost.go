@@ -24,6 +24,7 @@ type sshHost struct {
 
 	keys       []string // the files of keys that the user has named; nil: the usual ones
 	onlyKeys   bool     // no others, be they the agent's
+	mustRead   bool     // of keys, because the route has named it
 	usualKeys  []string // the usual files
 	agent      string   // its socket; empty: none
 	shellAgent bool     // it is the one that SSH_AUTH_SOCK names
@@ -90,7 +91,7 @@ func (s *sshHost) setKeys(o Options, c *sshConfig) {
 	}
 	s.onlyKeys = strings.EqualFold(c.get("identitiesonly"), "yes") && s.keys != nil
 	if o.Key != "" {
-		s.keys, s.onlyKeys = []string{inHome(o.Home, o.Key)}, true
+		s.keys, s.onlyKeys, s.mustRead = []string{inHome(o.Home, o.Key)}, true, true
 	}
 	if o.Home != "" {
 		for _, name := range usualKeys {

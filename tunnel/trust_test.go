@@ -151,6 +151,15 @@ func TestKeysThatAreTried(t *testing.T) {
 			h.write(".ssh/work-u", pemOf(h.t, h.key))
 			h.write(".ssh/config", "Match host 127.*\n  IdentityFile %d/.ssh/work-%r\n  IdentitiesOnly yes\n")
 		}, "", ""},
+		{"one of several files that ~/.ssh/config names alone", func(h *home, _ *Options) {
+			h.write(".ssh/locked", lockedPEM(newSigner(h.t).PublicKey()))
+			h.write(".ssh/config", "IdentitiesOnly yes\nIdentityFile ~/.ssh/gone\nIdentityFile ~/.ssh/locked\nIdentityFile ~/.ssh/id_ed25519\n")
+		}, "", ""},
+		{"none of several files that ~/.ssh/config names alone", func(h *home, _ *Options) {
+			h.startAgent(h.key)
+			h.write(".ssh/locked", lockedPEM(newSigner(h.t).PublicKey()))
+			h.write(".ssh/config", "IdentitiesOnly yes\nIdentityFile ~/.ssh/gone\nIdentityFile ~/.ssh/locked\n")
+		}, "there is no key to log in with: read the key ", `ssh-add `},
 		{"a locked file whose key the agent holds", func(h *home, o *Options) {
 			o.Key = h.write("locked", lockedPEM(h.pub))
 			h.startAgent(other, h.key)
