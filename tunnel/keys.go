@@ -47,11 +47,9 @@ func (s *sshHost) newKeyring(ctx context.Context) (*keyring, *Error) {
 		for _, signer := range held {
 			k.add(signer, "the agent's "+agentName(signer))
 		}
-		if s.keys == nil {
-			for _, file := range s.usualKeys {
-				_ = k.addFile(file, held) // it is there or it isn't
-			}
-		}
+	}
+	for _, file := range s.usualKeys {
+		_ = k.addFile(file, held) // it is there or it isn't
 	}
 	if len(k.signers) == 0 {
 		k.close()
@@ -207,6 +205,8 @@ func (k *keyring) missing() string {
 		return ": " + strings.Join(k.unread, ", ")
 	case k.noAgent != nil:
 		return fmt.Sprintf(": the agent at %s does not answer (%v), and no file has one", k.host.agent, dialCause(k.noAgent))
+	case k.host.onlyKeys:
+		return ": IdentitiesOnly in ~/.ssh/config leaves out the agent's, and no file has one that is not locked"
 	case k.host.agent == "" && k.host.shellAgent:
 		return ": SSH_AUTH_SOCK is not set, and no file has one that is not locked"
 	case k.host.agent != "":

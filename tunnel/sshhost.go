@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,10 +23,10 @@ type sshHost struct {
 	knownHosts []string // the files that are looked at, as far as they are there
 	mustExist  bool     // of knownHosts, because the user has named it
 
-	keys       []string // the files of keys that the user has named; nil: the usual ones
-	onlyKeys   bool     // no others, be they the agent's
+	keys       []string // the files of keys that the user has named
+	onlyKeys   bool     // none that only the agent has
 	mustRead   bool     // of keys, because the route has named it
-	usualKeys  []string // the usual files
+	usualKeys  []string // the usual files, where the user has named none
 	agent      string   // its socket; empty: none
 	shellAgent bool     // it is the one that SSH_AUTH_SOCK names
 }
@@ -84,20 +85,22 @@ func (s *sshHost) setKnownHosts(o Options, c *sshConfig) {
 }
 
 func (s *sshHost) setKeys(o Options, c *sshConfig) {
-	for _, file := range c.values["identityfile"] {
-		if file = s.expand(o.Home, o.Getenv, file); filepath.IsAbs(file) {
-			s.keys = append(s.keys, file)
+	named := c.values["identityfile"]
+	switch {
+	case o.Key != "":
+		s.keys, s.mustRead = []string{inHome(o.Home, o.Key)}, true
+	case named != nil: // "none" is no path
+		for _, file := range named {
+			if file = s.expand(o.Home, o.Getenv, file); filepath.IsAbs(file) {
+				s.keys = append(s.keys, file)
+			}
 		}
-	}
-	s.onlyKeys = strings.EqualFold(c.get("identitiesonly"), "yes") && s.keys != nil
-	if o.Key != "" {
-		s.keys, s.onlyKeys, s.mustRead = []string{inHome(o.Home, o.Key)}, true, true
-	}
-	if o.Home != "" {
+	case o.Home != "":
 		for _, name := range usualKeys {
 			s.usualKeys = append(s.usualKeys, filepath.Join(o.Home, ".ssh", name))
 		}
 	}
+	s.onlyKeys = s.mustRead || strings.EqualFold(c.get("identitiesonly"), "yes")
 	switch agent := c.get("identityagent"); {
 	case agent == "", agent == "SSH_AUTH_SOCK":
 		s.agent, s.shellAgent = o.Getenv("SSH_AUTH_SOCK"), true
@@ -131,11 +134,7 @@ func (o Options) command(s *sshHost) string {
 // files are those that may be read when it is logged in to.
 func (s *sshHost) files() []string {
 	files := append([]string(nil), s.knownHosts...)
-	keys := s.keys
-	if !s.onlyKeys {
-		keys = append(keys[:len(keys):len(keys)], s.usualKeys...)
-	}
-	for _, key := range keys {
+	for _, key := range slices.Concat(s.keys, s.usualKeys) {
 		files = append(files, key, key+".pub", key+"-cert.pub")
 	}
 	return files

@@ -160,6 +160,21 @@ func TestKeysThatAreTried(t *testing.T) {
 			h.write(".ssh/locked", lockedPEM(newSigner(h.t).PublicKey()))
 			h.write(".ssh/config", "IdentitiesOnly yes\nIdentityFile ~/.ssh/gone\nIdentityFile ~/.ssh/locked\n")
 		}, "there is no key to log in with: read the key ", `ssh-add `},
+		{"the agent, where ~/.ssh/config wants the usual files only", func(h *home, _ *Options) {
+			os.Remove(h.dir + "/.ssh/id_ed25519")
+			h.startAgent(h.key)
+			h.write(".ssh/config", "IdentitiesOnly yes\n")
+		}, "there is no key to log in with: IdentitiesOnly in ~/.ssh/config leaves out the agent's", ""},
+		{"the agent, which holds that of a usual file", func(h *home, _ *Options) {
+			h.write(".ssh/id_ed25519", lockedPEM(h.pub))
+			h.startAgent(other, h.key)
+			h.write(".ssh/config", "IdentitiesOnly yes\n")
+		}, "", ""},
+		{"the agent, where ~/.ssh/config wants no file", func(h *home, _ *Options) {
+			h.startAgent(h.key)
+			h.write(".ssh/config", "IdentityFile none\n")
+		}, "", ""},
+		{"no file, as ~/.ssh/config wants", func(h *home, _ *Options) { h.write(".ssh/config", "IdentityFile none\n") }, "SSH_AUTH_SOCK is not set", ""},
 		{"a locked file whose key the agent holds", func(h *home, o *Options) {
 			o.Key = h.write("locked", lockedPEM(h.pub))
 			h.startAgent(other, h.key)
