@@ -97,7 +97,11 @@ func (c *sshConfig) matches(words []string) bool {
 	}
 	for ; len(words) >= 2; words = words[2:] {
 		switch strings.ToLower(words[0]) {
-		case "host", "originalhost":
+		case "host":
+			if !matchesAny(strings.Split(words[1], ","), c.hostName()) {
+				return false
+			}
+		case "originalhost":
 			if !matchesAny(strings.Split(words[1], ","), c.host) {
 				return false
 			}
@@ -134,6 +138,11 @@ func (c *sshConfig) get(keyword string) string {
 		return words[0]
 	}
 	return ""
+}
+
+// hostName is the name of the host, as far as it has been said.
+func (c *sshConfig) hostName() string {
+	return strings.ReplaceAll(cmp.Or(c.get("hostname"), c.host), "%h", c.host)
 }
 
 // configLine splits a line: the keyword in lower case, and the words, which may stand in quotes. The

@@ -26,6 +26,10 @@ Host bastion
 	User late
 Match originalhost bastion,other host b*
 	ForwardAgent no
+Match host a.example.com
+	Port 1
+Match host a.example.com.internal originalhost a.example.com
+	Port 2200
 Match user nobody
 	Port 1
 Host never
@@ -33,7 +37,7 @@ Host never
 `)
 	for host, want := range map[string]map[string][]string{
 		"bastion":            {"user": {"included"}, "port": {"2222"}, "identityfile": {"~/.ssh/first key", "~/.ssh/second"}, "forwardagent": {"no"}},
-		"a.example.com":      {"user": {"inner"}, "hostname": {"%h.internal"}, "identityfile": {"~/.ssh/first key", "~/.ssh/second"}},
+		"a.example.com":      {"user": {"inner"}, "hostname": {"%h.internal"}, "port": {"2200"}, "identityfile": {"~/.ssh/first key", "~/.ssh/second"}},
 		"secret.example.com": {"identityfile": {"~/.ssh/first key", "~/.ssh/second"}},
 	} {
 		c, err := readSSHConfig(h.dir, host)

@@ -48,7 +48,7 @@ func (o Options) resolve(h Hop) (*sshHost, error) {
 		return fail("correct ~/.ssh/config, or its modes", fmt.Errorf("read ~/.ssh/config: %w", err))
 	}
 	s := &sshHost{hop: h, configs: c.files}
-	s.name = strings.ReplaceAll(cmp.Or(c.get("hostname"), h.Host), "%h", h.Host)
+	s.name = c.hostName()
 	s.port = cmp.Or(h.Port, c.get("port"), "22")
 	s.user = cmp.Or(h.User, c.get("user"), localUser(o.Getenv))
 	if s.user == "" {
