@@ -83,6 +83,7 @@ func (c *sshConfig) parse(content string, active bool, depth int) error {
 
 func (c *sshConfig) set(keyword string, words []string) {
 	switch _, is := c.values[keyword]; {
+	case keyword == "proxyjump" && c.values["proxycommand"] != nil: // "none" is said too
 	case keyword == "identityfile":
 		c.values[keyword] = append(c.values[keyword], words[0])
 	case !is:

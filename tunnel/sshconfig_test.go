@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -46,6 +47,44 @@ Host never
 		}
 		if !maps.EqualFunc(c.values, want, slices.Equal) {
 			t.Errorf("%s: got %v, want %v", host, c.values, want)
+		}
+	}
+}
+
+// What is said first about the way counts, be it ProxyJump or ProxyCommand, as "ssh -G" says.
+func TestTheFirstThatLeadsToAHostCounts(t *testing.T) {
+	h := newHome(t)
+	h.write(".ssh/config", `
+Host direct
+	ProxyCommand none
+Host by-jump
+	ProxyJump first
+Host by-command
+	ProxyCommand nc %h %p
+Host * !direct-then-command
+	ProxyJump second
+Host direct-then-command
+	ProxyJump none
+Host *
+	ProxyCommand nc %h %p
+`)
+	for host, want := range map[string]struct {
+		jumps   string
+		command bool
+	}{
+		"direct":              {"[]", false},
+		"by-jump":             {"[ssh://first]", false},
+		"by-command":          {"[]", true},
+		"another":             {"[ssh://second]", false},
+		"direct-then-command": {"[]", true},
+	} {
+		c, err := readSSHConfig(h.dir, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jumps, err := c.jumps()
+		if fmt.Sprint(jumps) != want.jumps || (err != nil) != want.command {
+			t.Errorf("%s: got %v, %v", host, jumps, err)
 		}
 	}
 }
