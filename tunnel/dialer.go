@@ -61,14 +61,11 @@ func (d *Dialer) add(o Options, t timing, h Hop, first bool, depth int) error {
 		d.addProxy(h)
 		return nil
 	}
-	s, err := o.resolve(h)
+	s, err := o.resolve(h, first)
 	if err != nil {
 		return err
 	}
 	for i, jump := range s.jumps {
-		if !first {
-			break
-		}
 		if depth == maxHops {
 			return s.final("correct ProxyJump in ~/.ssh/config", errors.New("its ProxyJump leads in a circle"))
 		}

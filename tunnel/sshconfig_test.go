@@ -89,6 +89,20 @@ Host *
 	}
 }
 
+// What via= names before a host leads there, whatever ~/.ssh/config says does.
+func TestTheWayToALaterHopIsThatOfTheHopsBeforeIt(t *testing.T) {
+	h := newHome(t)
+	h.write(".ssh/config", "Host inner\n\tProxyCommand ssh -W %h:%p jump\nHost deeper\n\tProxyJump jump,elsewhere\n")
+	d := h.dialer(hurried, "ssh://u@jump", "ssh://u@inner", "ssh://u@deeper")
+	var names []string
+	for _, b := range d.bastions {
+		names = append(names, b.host.name)
+	}
+	if want := []string{"jump", "inner", "deeper"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
 func TestFilesThatIncludeOneAnotherAreAnError(t *testing.T) {
 	h := newHome(t)
 	h.write(".ssh/config", "Include config\n")
@@ -128,7 +142,7 @@ Host b
 		{"ssh://root@[::1]:2222", "::1", "2222", "root", "[::1]:2222", "/shell", nil, []string{in(".ssh/known_hosts"), in(".ssh/known_hosts2"), globalKnownHosts[0], globalKnownHosts[1]}, "ssh -p 2222 root@::1"},
 	} {
 		o := h.options(row.hop)
-		s, err := o.resolve(o.Hops[0])
+		s, err := o.resolve(o.Hops[0], true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ type sshHost struct {
 	hop        Hop
 	name, port string // of its host
 	user       string
-	jumps      []Hop    // that ~/.ssh/config says lead there
+	jumps      []Hop    // that ~/.ssh/config says lead there, of the first hop
 	configs    []string // the files of the SSH configuration
 	command    string   // what a person would log in with
 
@@ -38,8 +38,8 @@ var (
 	defaultKnownHosts = [...]string{"~/.ssh/known_hosts", "~/.ssh/known_hosts2"}
 )
 
-// resolve finds out about h, an SSH hop.
-func (o Options) resolve(h Hop) (*sshHost, error) {
+// resolve finds out about h, an SSH hop. What leads there matters only of the first one.
+func (o Options) resolve(h Hop, first bool) (*sshHost, error) {
 	fail := func(advice string, err error) (*sshHost, error) {
 		return nil, &Error{Hop: h.String(), Err: err, Advice: advice, Permanent: true}
 	}
@@ -58,8 +58,10 @@ func (o Options) resolve(h Hop) (*sshHost, error) {
 	if alias := c.get("hostkeyalias"); alias != "" {
 		s.keyName = net.JoinHostPort(strings.ToLower(alias), "22")
 	}
-	if s.jumps, err = c.jumps(); err != nil {
-		return fail("name the hosts on the way there in via=, as in via=ssh://jump,"+h.String(), err)
+	if first {
+		if s.jumps, err = c.jumps(); err != nil {
+			return fail("name the hosts on the way there in via=, as in via=ssh://jump,"+h.String(), err)
+		}
 	}
 	s.setKnownHosts(o, c)
 	s.setKeys(o, c)
