@@ -240,7 +240,7 @@ func (b *bastion) connect(ctx context.Context) (*link, error) {
 	defer stop()
 	config := &ssh.ClientConfig{
 		User: s.user, HostKeyAlgorithms: keys.algorithms(), HostKeyCallback: keys.check,
-		Auth: []ssh.AuthMethod{ssh.PublicKeys(ring.signers...)},
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(ring.signers...)}, AuthCallback: ring.goOn,
 	}
 	transport, channels, requests, err := ssh.NewClientConn(line, s.keyName, config)
 	if err != nil {
@@ -263,10 +263,17 @@ func (s *sshHost) explainLogin(ctx context.Context, err error, ring *keyring, al
 		return s.final(s.learn(), fmt.Errorf("it has no host key of a kind that is known for it: there is %s, and it has %s",
 			strings.Join(algorithms, " "), printable(strings.Join(negotiation.RequestedAlgorithms, " "))))
 	case strings.Contains(text, "unable to authenticate"):
-		return s.final(ring.advice(), fmt.Errorf("user %s may not log in with the keys that there are: %s", s.user, strings.Join(ring.names, ", ")))
+		why := fmt.Sprintf("user %s may not log in with the keys that there are: %s", s.user, strings.Join(ring.names, ", "))
+		if refusal := ring.refusal(); refusal != "" {
+			why += "; " + refusal
+		}
+		return s.final(ring.advice(), errors.New(why))
 	case strings.Contains(text, "Too many authentication failures"):
 		return s.final("name the right key with ssh_key=FILE on the route, or IdentityFile and IdentitiesOnly in ~/.ssh/config",
 			fmt.Errorf("it was shown too many keys that it does not take: %s", strings.Join(ring.names, ", ")))
+	case len(ring.refused) > 0:
+		return &Error{Hop: s.hop.String(), Err: fmt.Errorf("log in: %s: %w", ring.refusal(), &reason{text, err}),
+			Advice: `confirm when the agent asks, and check that the token with the key is there; "ssh-add -T FILE.pub" tries it`}
 	}
 	return &Error{Hop: s.hop.String(), Err: fmt.Errorf("log in: %w", &reason{text, err}), Advice: fmt.Sprintf(`check that an SSH server listens there: "%s"`, s.command)}
 }

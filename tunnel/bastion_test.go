@@ -343,6 +343,11 @@ func (h *home) startAgent(keys ...crypto.PrivateKey) {
 			h.t.Fatal(err)
 		}
 	}
+	h.serveAgent(ring)
+}
+
+func (h *home) serveAgent(ring agent.Agent) {
+	h.t.Helper()
 	h.env["SSH_AUTH_SOCK"] = listen(h.t, "unix", filepath.Join(h.dir, "agent"), func(conn net.Conn) {
 		_ = agent.ServeAgent(ring, conn)
 		conn.Close()

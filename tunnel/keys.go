@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -21,6 +23,8 @@ type keyring struct {
 	names   []string // of signers, for errors
 	locked  []string // files with a passphrase, whose keys the agent does not have
 	unread  []string // what is wrong with files that the user has named
+	refused []int    // of signers, those that did not sign; they are the agent's
+	passed  int      // of refused, those that goOn has seen
 	noAgent error    // why there is none
 	agent   net.Conn // nil: there is none
 }
@@ -100,7 +104,66 @@ func (k *keyring) add(signer ssh.Signer, name string) {
 			return
 		}
 	}
+	if s, ok := signer.(ssh.AlgorithmSigner); ok {
+		signer = &watchedSigner{s, k, len(k.signers)}
+	}
 	k.signers, k.names = append(k.signers, signer), append(k.names, name)
+}
+
+// A watchedSigner notes that it did not sign: the agent's user did not confirm, or a token is not there.
+type watchedSigner struct {
+	ssh.AlgorithmSigner
+	ring *keyring
+	at   int // its place there
+}
+
+func (s *watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	signature, err := s.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	if err != nil {
+		s.ring.refused = append(s.ring.refused, s.at)
+	}
+	return signature, err
+}
+
+// goOn is an AuthCallback. Where a key did not sign, it goes on to those behind it, as OpenSSH does; SSH's
+// package would end the login.
+func (k *keyring) goOn(*ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	if len(k.refused) == k.passed {
+		return nil, nil // the next method is the package's to choose
+	}
+	k.passed = len(k.refused)
+	at := k.refused[k.passed-1]
+	key := bareKey(k.signers[at])
+	rest := slices.DeleteFunc(slices.Clone(k.signers[at+1:]), func(other ssh.Signer) bool {
+		return bytes.Equal(bareKey(other), key) // without its certificate
+	})
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	return ssh.PublicKeys(rest...), nil
+}
+
+// bareKey is the public key of signer, without a certificate.
+func bareKey(signer ssh.Signer) []byte {
+	blob := signer.PublicKey().Marshal()
+	if key, err := ssh.ParsePublicKey(blob); err == nil {
+		if cert, ok := key.(*ssh.Certificate); ok {
+			return cert.Key.Marshal()
+		}
+	}
+	return blob
+}
+
+// refusal names the keys that did not sign; empty: there are none.
+func (k *keyring) refusal() string {
+	var names []string
+	for _, at := range k.refused {
+		names = append(names, k.names[at])
+	}
+	if names == nil {
+		return ""
+	}
+	return "the agent did not sign with " + strings.Join(names, ", ")
 }
 
 // addFile adds the key in a file. Where it has a passphrase, or is only named by its public half, the

@@ -1,7 +1,9 @@
 package tunnel
 
 import (
+	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
@@ -213,6 +216,53 @@ func TestKeysThatAreTried(t *testing.T) {
 				t.Errorf("got %q, hint %q, final %v", e, e.Advice, e.Final())
 			}
 		})
+	}
+}
+
+// A timidAgent holds a key that it does not sign with, because its user does not want it to or the token is
+// not there.
+type timidAgent struct {
+	agent.Agent
+	shy   ssh.PublicKey
+	asked int
+}
+
+func (a *timidAgent) Sign(key ssh.PublicKey, data []byte) (*ssh.Signature, error) {
+	if bytes.Equal(key.Marshal(), a.shy.Marshal()) {
+		a.asked++
+		return nil, errors.New("no")
+	}
+	return a.Agent.Sign(key, data)
+}
+
+func TestKeyThatTheAgentDoesNotSignWithIsPassedOver(t *testing.T) {
+	h := newHome(t)
+	shy, public := newKey(t)
+	ring := &timidAgent{agent.NewKeyring(), public, 0}
+	if err := ring.Add(agent.AddedKey{PrivateKey: shy, Comment: "of the token"}); err != nil {
+		t.Fatal(err)
+	}
+	h.serveAgent(ring)
+	s, db := newServer(t, []ssh.PublicKey{h.pub, public}, h.host), echo(t)
+	h.knows(s.addr, h.host.PublicKey())
+	shown := 0
+	count := func(string) { shown++ }
+	s.asked.Store(&count)
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+s.addr), db))
+	if ring.asked != 1 || shown != 2 {
+		t.Errorf("the agent was asked %d times, and %d keys were shown", ring.asked, shown)
+	}
+
+	other, _ := newKey(t)
+	h.write(".ssh/id_ed25519", pemOf(t, other))
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db); !strings.Contains(e.Error(), "; the agent did not sign with the agent's of the token") {
+		t.Errorf("with a key that the server does not take: got %q", e)
+	}
+
+	os.Remove(h.dir + "/.ssh/id_ed25519")
+	e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db)
+	if !strings.Contains(e.Error(), "log in: the agent did not sign with the agent's of the token") || !strings.Contains(e.Advice, "ssh-add") || e.Final() {
+		t.Errorf("with no other key: got %q, hint %q, final %v", e, e.Advice, e.Final())
 	}
 }
 
