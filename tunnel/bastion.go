@@ -229,6 +229,9 @@ func (b *bastion) connect(ctx context.Context) (*link, error) {
 	ring, failure := s.newKeyring(ctx)
 	if failure != nil {
 		conn.Close()
+		if ctx.Err() != nil { // the agent's answer did not come in time
+			return nil, s.late(ctx)
+		}
 		return nil, failure
 	}
 	defer ring.close()
@@ -249,6 +252,11 @@ func (b *bastion) connect(ctx context.Context) (*link, error) {
 	return newLink(s.hop, b.timing, ssh.NewClient(transport, channels, requests), line, b.ended), nil
 }
 
+// late is the error of a login for which ctx has ended.
+func (s *sshHost) late(ctx context.Context) *Error {
+	return &Error{Hop: s.hop.String(), Err: fmt.Errorf("log in: %w", context.Cause(ctx)), Advice: "check that an SSH server answers there, and whether the SSH agent is waiting for an answer"}
+}
+
 // explainLogin says why it was not logged in.
 func (s *sshHost) explainLogin(ctx context.Context, err error, ring *keyring, algorithms []string) error {
 	if e, ok := errors.AsType[*Error](err); ok { // of its host key
@@ -258,7 +266,7 @@ func (s *sshHost) explainLogin(ctx context.Context, err error, ring *keyring, al
 	negotiation, unlike := errors.AsType[*ssh.AlgorithmNegotiationError](err)
 	switch {
 	case ctx.Err() != nil:
-		return &Error{Hop: s.hop.String(), Err: fmt.Errorf("log in: %w", context.Cause(ctx)), Advice: "check that an SSH server answers there, and whether the SSH agent is waiting for an answer"}
+		return s.late(ctx)
 	case unlike && strings.Contains(err.Error(), "host key"):
 		return s.final(s.learn(), fmt.Errorf("it has no host key of a kind that is known for it: there is %s, and it has %s",
 			strings.Join(algorithms, " "), printable(strings.Join(negotiation.RequestedAlgorithms, " "))))

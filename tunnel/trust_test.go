@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -263,6 +265,22 @@ func TestKeyThatTheAgentDoesNotSignWithIsPassedOver(t *testing.T) {
 	e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db)
 	if !strings.Contains(e.Error(), "log in: the agent did not sign with the agent's of the token") || !strings.Contains(e.Advice, "ssh-add") || e.Final() {
 		t.Errorf("with no other key: got %q, hint %q, final %v", e, e.Advice, e.Final())
+	}
+}
+
+func TestAgentThatDoesNotAnswerInTimeIsToldSo(t *testing.T) {
+	h := newHome(t)
+	s := h.server()
+	os.Remove(h.dir + "/.ssh/id_ed25519")
+	h.env["SSH_AUTH_SOCK"] = listen(t, "unix", h.dir+"/agent", func(conn net.Conn) {
+		_, _ = io.Copy(io.Discard, conn)
+		conn.Close()
+	})
+	timing := hurried
+	timing.login = 200 * time.Millisecond
+	e := failure(t, h.dialer(timing, "ssh://u@"+s.addr), "db:5432")
+	if !errors.Is(e, os.ErrDeadlineExceeded) || !strings.Contains(e.Advice, "SSH agent is waiting for an answer") || e.Final() {
+		t.Errorf("got %q, hint %q, final %v", e, e.Advice, e.Final())
 	}
 }
 
