@@ -75,7 +75,7 @@ func TestOnlyTheHostKeysThatAreKnownAreAskedFor(t *testing.T) {
 
 func TestHostCertificatesOfAKnownAuthority(t *testing.T) {
 	h := newHome(t)
-	authority, key := newSigner(t), newSigner(t)
+	authority, key := newECDSA(t), newSigner(t) // of different kinds
 	cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
 	if err := cert.SignCert(rand.Reader, authority); err != nil {
 		t.Fatal(err)
@@ -91,6 +91,9 @@ func TestHostCertificatesOfAKnownAuthority(t *testing.T) {
 	h.write(".ssh/known_hosts", line(authority.PublicKey()))
 	d := h.dialer(hurried, "ssh://u@"+s.addr)
 	mustEcho(t, mustDial(t, d, db))
+	plain := newServer(t, []ssh.PublicKey{h.pub}, h.host)
+	h.write(".ssh/known_hosts", "@cert-authority "+knownhosts.Line([]string{plain.addr}, authority.PublicKey())+"\n"+knownhosts.Line([]string{plain.addr}, h.host.PublicKey())+"\n")
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+plain.addr), db)) // it has no certificate
 	h.write(".ssh/known_hosts", line(newSigner(t).PublicKey()))
 	if e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db); !strings.Contains(e.Error(), "its host certificate will not do") || !e.Final() {
 		t.Errorf("another authority: got %v", e)
