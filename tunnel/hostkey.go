@@ -33,33 +33,37 @@ func (s *sshHost) newHostKeys() (*hostKeys, *Error) {
 }
 
 // algorithms are those of the keys that known_hosts has. A bastion that has others as well would choose
-// one of them, and look like another host. Where it has an authority, whose key may be of another kind than
-// those that it certifies, certificates of all kinds come first. Of a bastion that isn't known, a bare key
-// is asked for, not a certificate, as it is only to be shown.
+// one of them, and look like another host. Of a bastion that isn't known, or only without its port, a bare
+// key of another kind will do, as it is only to be shown.
 func (k *hostKeys) algorithms() []string {
-	known := k.db.HostKeyAlgorithms(k.host.keyName)
+	if known := k.known(k.host.keyName); len(known) > 0 {
+		return known
+	}
+	return append(k.known(k.host.portless),
+		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+}
+
+// known are the algorithms of the keys that known_hosts has for name. Where it has an authority, whose key
+// may be of another kind than those that it certifies, certificates of all kinds come first.
+func (k *hostKeys) known(name string) []string {
+	known := k.db.HostKeyAlgorithms(name)
 	if bare := slices.DeleteFunc(slices.Clone(known), isCertificate); len(bare) < len(known) {
 		return append([]string{
 			ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
 		}, bare...)
 	}
-	if len(known) > 0 {
-		return known
-	}
-	return []string{
-		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
-	}
+	return known
 }
 
 func isCertificate(algorithm string) bool { return strings.Contains(algorithm, "-cert-") }
 
 // check is an ssh.HostKeyCallback. Its errors are *Errors.
 func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
-	err := k.db.HostKeyCallback()(k.host.keyName, remote, key)
-	if err == nil {
+	s, trusted := k.host, k.db.HostKeyCallback()
+	err := trusted(s.keyName, remote, key)
+	if err == nil || len(k.known(s.keyName)) == 0 && trusted(s.portless, remote, key) == nil {
 		return nil
 	}
-	s := k.host
 	shown := key
 	if cert, ok := key.(*ssh.Certificate); ok {
 		shown = cert.Key

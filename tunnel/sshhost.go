@@ -20,6 +20,7 @@ type sshHost struct {
 	command    string   // what a person would log in with
 
 	keyName    string   // by which known_hosts has it: host:port
+	portless   string   // by which it may have it on all ports: that of the usual one
 	knownHosts []string // the files that are looked at, as far as they are there
 	mustExist  bool     // of knownHosts, because the user has named it
 
@@ -54,9 +55,10 @@ func (o Options) resolve(h Hop, first bool) (*sshHost, error) {
 	if s.user == "" {
 		return fail("write ssh://USER@HOST in via=", fmt.Errorf("it isn't known which user to log in as"))
 	}
-	s.keyName = net.JoinHostPort(strings.ToLower(s.name), s.port)
+	s.keyName, s.portless = net.JoinHostPort(strings.ToLower(s.name), s.port), net.JoinHostPort(strings.ToLower(s.name), "22")
 	if alias := c.get("hostkeyalias"); alias != "" {
 		s.keyName = net.JoinHostPort(strings.ToLower(alias), "22")
+		s.portless = s.keyName
 	}
 	if first {
 		if s.jumps, err = c.jumps(); err != nil {

@@ -73,6 +73,29 @@ func TestOnlyTheHostKeysThatAreKnownAreAskedFor(t *testing.T) {
 	}
 }
 
+// As with ssh, a key that is known without a port will do on any, where none is known with that port.
+func TestHostKeyWithoutPortIsThatOfAllPorts(t *testing.T) {
+	h := newHome(t)
+	curve := newECDSA(t)
+	s, db := newServer(t, []ssh.PublicKey{h.pub}, newSigner(t), curve), echo(t)
+	line := func(name string, key ssh.PublicKey) string { return knownhosts.Line([]string{name}, key) + "\n" }
+	h.write(".ssh/known_hosts", line("127.0.0.1", curve.PublicKey()))
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+s.addr), db))
+
+	h.write(".ssh/known_hosts", line("127.0.0.1", newECDSA(t).PublicKey()))
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+s.addr), db); !strings.Contains(e.Error(), "its host key is not known") {
+		t.Errorf("another key without port: got %v", e)
+	}
+	other := newServer(t, []ssh.PublicKey{h.pub}, h.host)
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+other.addr), db); !strings.Contains(e.Error(), "its host key is not known") {
+		t.Errorf("a key of another kind without port: got %v", e)
+	}
+	h.write(".ssh/known_hosts", line("127.0.0.1", h.host.PublicKey())+line(other.addr, newSigner(t).PublicKey()))
+	if e := failure(t, h.dialer(hurried, "ssh://u@"+other.addr), db); !strings.Contains(e.Error(), "its host key has changed") {
+		t.Errorf("another key with the port: got %v", e)
+	}
+}
+
 func TestHostCertificatesOfAKnownAuthority(t *testing.T) {
 	h := newHome(t)
 	authority, key := newECDSA(t), newSigner(t) // of different kinds
