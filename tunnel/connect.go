@@ -113,6 +113,7 @@ func (c *connect) explain(ctx context.Context, address string, status int, err e
 		return beyond(c.hop, address, &reason{said, syscall.ECONNREFUSED})
 	case status == http.StatusGatewayTimeout:
 		return beyond(c.hop, address, &reason{said, os.ErrDeadlineExceeded})
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests: // it may later
 	case status/100 == 4:
 		return fail(true, "ask whoever runs the proxy to allow CONNECT to it; many allow port 443 only", "it does not connect to %s: %s", address, said)
 	}

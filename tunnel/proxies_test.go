@@ -195,6 +195,8 @@ func TestAnswersOfHTTPProxiesAreToldInClearWords(t *testing.T) {
 	}{
 		"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n":                {nil, true, "it asks for a password (407)"},
 		"HTTP/1.1 403 Forbidden\r\n\r\n":                                    {nil, true, "it does not connect to db:5432: it answers 403 Forbidden"},
+		"HTTP/1.1 408 Request Timeout\r\n\r\n":                              {nil, false, "it answers 408"},
+		"HTTP/1.1 429 Too Many Requests\r\n\r\n":                            {nil, false, "it answers 429"},
 		"HTTP/1.1 502 Bad Gateway\r\n\r\n":                                  {syscall.ECONNREFUSED, false, "connect from there to db:5432: it answers 502"},
 		"HTTP/1.1 503 \x1b[31m\r\n\r\n":                                     {syscall.ECONNREFUSED, false, "it answers 503 Service Unavailable"},
 		"HTTP/1.1 504 Gateway Timeout\r\n\r\n":                              {os.ErrDeadlineExceeded, false, "it answers 504"},
