@@ -49,6 +49,9 @@ func (c *sshConfig) read(path string, active bool, depth int) error {
 		return err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.IsDir() { // as a pattern of Include may match
+		return nil
+	}
 	content, err := io.ReadAll(io.LimitReader(file, maxConfig))
 	if err != nil {
 		return err

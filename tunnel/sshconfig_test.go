@@ -12,6 +12,7 @@ import (
 
 func TestSSHConfigIsReadAsOpenSSHDoes(t *testing.T) {
 	h := newHome(t)
+	h.write(".ssh/config.d/00-directory/ignored", "User nobody\n")
 	h.write(".ssh/config.d/10-first", "Host bastion\n\tUser included\n\tPort 2222\n")
 	h.write(".ssh/config", `
 IdentityFile "~/.ssh/first key"
