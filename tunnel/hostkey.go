@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -15,8 +16,9 @@ import (
 
 // A hostKeys is how a bastion proves that it is the right one.
 type hostKeys struct {
-	host *sshHost
-	db   *knownhosts.HostKeyDB
+	host    *sshHost
+	db      *knownhosts.HostKeyDB
+	revoked []ssh.PublicKey // besides those that db marks
 }
 
 // newHostKeys reads known_hosts, at each login anew: what a hint said may have been done.
@@ -29,7 +31,41 @@ func (s *sshHost) newHostKeys() (*hostKeys, *Error) {
 	if err != nil {
 		return nil, s.final("correct or remove what can't be read there", fmt.Errorf("read the known host keys: %w", err))
 	}
-	return &hostKeys{s, db}, nil
+	revoked, err := readRevoked(s.revoked)
+	if err != nil {
+		return nil, s.final("RevokedHostKeys in ~/.ssh/config needs a file with a public key in each line; @revoked in known_hosts does the same", fmt.Errorf("read the revoked host keys: %w", err))
+	}
+	return &hostKeys{s, db, revoked}, nil
+}
+
+// readRevoked reads a file with a key in each line.
+func readRevoked(file string) (keys []ssh.PublicKey, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(content, []byte("SSHKRL\n")) { // https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.krl
+		return nil, fmt.Errorf("%s is a KRL, a form that dbvalet does not know", file)
+	}
+	n := 0
+	for line := range bytes.Lines(content) {
+		n++
+		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
+		}
+		if cert, ok := key.(*ssh.Certificate); ok {
+			key = cert.Key
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // algorithms are those of the keys that known_hosts has. A bastion that has others as well would choose
@@ -60,15 +96,18 @@ func isCertificate(algorithm string) bool { return strings.Contains(algorithm, "
 // check is an ssh.HostKeyCallback. Its errors are *Errors.
 func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
 	s, trusted := k.host, k.db.HostKeyCallback()
+	shown, authority := key, key
+	if cert, ok := key.(*ssh.Certificate); ok {
+		shown, authority = cert.Key, cert.SignatureKey
+	}
+	is := fmt.Sprintf("%s %s", shown.Type(), ssh.FingerprintSHA256(shown))
+	if slices.ContainsFunc(k.revoked, func(r ssh.PublicKey) bool { return sameKey(r, shown) || sameKey(r, authority) }) {
+		return s.final("it must not be trusted; ask whoever runs the host", fmt.Errorf("its host key, %s, or what certifies it is revoked in %s", is, s.revoked))
+	}
 	err := trusted(s.keyName, remote, key)
 	if err == nil || len(k.known(s.keyName)) == 0 && trusted(s.portless, remote, key) == nil {
 		return nil
 	}
-	shown := key
-	if cert, ok := key.(*ssh.Certificate); ok {
-		shown = cert.Key
-	}
-	is := fmt.Sprintf("%s %s", shown.Type(), ssh.FingerprintSHA256(shown))
 	mismatch, isMismatch := errors.AsType[*xknownhosts.KeyError](err)
 	_, isRevoked := errors.AsType[*xknownhosts.RevokedError](err)
 	switch {
@@ -84,6 +123,8 @@ func (k *hostKeys) check(_ string, remote net.Addr, key ssh.PublicKey) error {
 	}
 	return s.final("ask whoever runs the host; "+s.learn(), fmt.Errorf("its host certificate will not do: %s", printable(strings.TrimPrefix(err.Error(), "ssh: "))))
 }
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
 // learn says how a host key becomes known.
 func (s *sshHost) learn() string {

@@ -13,8 +13,8 @@ import (
 )
 
 // An sshConfig is what ~/.ssh/config says about one host: HostName, User, Port, IdentityFile,
-// IdentitiesOnly, IdentityAgent, UserKnownHostsFile, HostKeyAlias, ProxyJump, and whether there is a
-// ProxyCommand. Host and Include are understood, and Match as far as it says all, host or originalhost.
+// IdentitiesOnly, IdentityAgent, UserKnownHostsFile, HostKeyAlias, RevokedHostKeys, ProxyJump, and whether
+// there is a ProxyCommand. Host and Include are understood, and Match as far as it says all, host or originalhost.
 // Blocks with other conditions are left out: to judge them, one would have to run commands.
 //
 // The first value counts, and of IdentityFile all, as in ssh_config(5).

@@ -23,6 +23,7 @@ type sshHost struct {
 	portless   string   // by which it may have it on all ports: that of the usual one
 	knownHosts []string // the files that are looked at, as far as they are there
 	mustExist  bool     // of knownHosts, because the user has named it
+	revoked    string   // the file with host keys that are never trusted; empty: none
 
 	keys       []string // the files of keys that the user has named
 	onlyKeys   bool     // none that only the agent has
@@ -66,6 +67,9 @@ func (o Options) resolve(h Hop, first bool) (*sshHost, error) {
 		}
 	}
 	s.setKnownHosts(o, c)
+	if file := c.get("revokedhostkeys"); file != "" && !strings.EqualFold(file, "none") {
+		s.revoked = s.expand(o.Home, o.Getenv, file)
+	}
 	s.setKeys(o, c)
 	s.command = o.command(s)
 	return s, nil
@@ -138,6 +142,9 @@ func (o Options) command(s *sshHost) string {
 // files are those that may be read when it is logged in to.
 func (s *sshHost) files() []string {
 	files := append([]string(nil), s.knownHosts...)
+	if s.revoked != "" {
+		files = append(files, s.revoked)
+	}
 	for _, key := range slices.Concat(s.keys, s.usualKeys) {
 		files = append(files, key, key+".pub", key+"-cert.pub")
 	}

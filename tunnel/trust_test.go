@@ -127,6 +127,46 @@ func TestHostCertificatesOfAKnownAuthority(t *testing.T) {
 	}
 }
 
+func TestHostKeysThatSSHConfigRevokesAreRefused(t *testing.T) {
+	h := newHome(t)
+	authority, key := newSigner(t), newSigner(t)
+	cert := &ssh.Certificate{Key: key.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	certified, err := ssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, db := newServer(t, []ssh.PublicKey{h.pub}, certified), echo(t)
+	h.write(".ssh/known_hosts", "@cert-authority "+knownhosts.Line([]string{s.addr}, authority.PublicKey())+"\n")
+	h.write(".ssh/config", "RevokedHostKeys ~/.ssh/revoked\n")
+	line := func(key ssh.PublicKey) string { return "# of a host\n\n" + string(ssh.MarshalAuthorizedKey(key)) }
+	for _, row := range []struct{ name, content, fails string }{
+		{"another key", line(h.pub), ""},
+		{"its key", line(h.pub) + line(key.PublicKey()), "is revoked in "},
+		{"its certificate", line(cert), "is revoked in "},
+		{"the authority's", line(authority.PublicKey()), "is revoked in "},
+		{"what is no key", "hello\n", "revoked:1: "},
+		{"a KRL", "SSHKRL\n\x00\x00", "is a KRL"},
+		{"no such file", "", "no such file"},
+	} {
+		if h.write(".ssh/revoked", row.content); row.content == "" {
+			os.Remove(h.dir + "/.ssh/revoked")
+		}
+		d := h.dialer(hurried, "ssh://u@"+s.addr)
+		if row.fails == "" {
+			mustEcho(t, mustDial(t, d, db))
+			continue
+		}
+		if e := failure(t, d, db); !strings.Contains(e.Error(), row.fails) || !e.Final() {
+			t.Errorf("%s: got %q, final %v", row.name, e, e.Final())
+		}
+	}
+	h.write(".ssh/config", "RevokedHostKeys none\n")
+	mustEcho(t, mustDial(t, h.dialer(hurried, "ssh://u@"+s.addr), db))
+}
+
 func TestFileOfHostKeysThatTheRouteNames(t *testing.T) {
 	h := newHome(t)
 	s, db := h.server(), echo(t)
