@@ -112,6 +112,17 @@ func (d *Dialer) Files() []string {
 	return slices.Compact(files)
 }
 
+// Configs are those of the SSH configuration, which New has read: what is changed there later does not
+// count.
+func (d *Dialer) Configs() []string {
+	var files []string
+	for _, b := range d.bastions {
+		files = append(files, b.host.configs...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
 // DialContext opens a connection to address, which is host:port, or with network "unix" the path of a
 // socket where the last hop is. ctx is for the dial only. The connection knows deadlines and half-close
 // (CloseWrite) as net.TCPConn does. Errors are *Errors, but for those of a socket of this machine.

@@ -115,7 +115,8 @@ func (s *service) leave(ctx context.Context, gone func(net.Addr) bool) {
 	go func() { _ = s.server.Dismiss(ctx, which, why, dismissTime) }()
 }
 
-// files are those that r names and that are read when it is built: who changes one means the route.
+// files are those that r names, or that its hops go by, and that are read when it is built: who changes
+// one means the route.
 func files(r *config.Route) []string {
 	var files []string
 	for _, path := range []string{r.CA, r.LocalTLS, r.LocalTLSKey, r.LocalClientCA, strings.TrimPrefix(r.LocalPassword, "file:")} {
@@ -123,7 +124,7 @@ func files(r *config.Route) []string {
 			files = append(files, path)
 		}
 	}
-	return files
+	return append(files, sshConfigs(r)...)
 }
 
 // prints sums up the contents of r's files. One that can't be read has its error from who needs it.

@@ -43,6 +43,19 @@ func viaOptions(r *config.Route, s surroundings, hops []tunnel.Hop, log *slog.Lo
 	return tunnel.Options{Hops: hops, Key: r.SSHKey, KnownHosts: r.SSHKnownHosts, Home: s.home, Getenv: s.get, Log: log}
 }
 
+// sshConfigs are the files of the SSH configuration that r's hops go by.
+func sshConfigs(r *config.Route) []string {
+	hops, err := tunnel.ParseHops(r.Via)
+	if err != nil {
+		return nil
+	}
+	d, err := tunnel.New(viaOptions(r, surroundingsOfNow(), hops, nil))
+	if err != nil { // whoever builds the route hears of it
+		return nil
+	}
+	return d.Configs()
+}
+
 // viaText is how r's hops are shown; empty: there are none.
 func viaText(r *config.Route) string { return strings.Join(r.Via, ",") }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"path/filepath"
@@ -57,6 +58,35 @@ func TestSecretsHostIsReachedByWayOfTheHops(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
+}
+
+// A hint may say what to write into ~/.ssh/config. A reload after it builds the routes that go by it.
+func TestSSHConfigurationMeansTheRoutesThatGoByIt(t *testing.T) {
+	home := tempDir(t)
+	t.Setenv("HOME", home)
+	routeOf := func(query string) *config.Route {
+		r, err := config.ParseRoute("postgres://app@db.example.com?auth=env:PW" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	by, direct := routeOf("&via=ssh://u@bastion"), routeOf("")
+	for _, content := range []string{"Include more\n", "Include more\nHost bastion\n\tPort 2222\n"} {
+		one, other := prints(by), prints(direct)
+		write(t, filepath.Join(home, ".ssh", "config"), content)
+		if bytes.Equal(prints(by), one) {
+			t.Errorf("with %q, the route by way of the bastion is as it was", content)
+		}
+		if !bytes.Equal(prints(direct), other) {
+			t.Errorf("with %q, the direct route is another", content)
+		}
+	}
+	one := prints(by)
+	write(t, filepath.Join(home, ".ssh", "more"), "IdentitiesOnly yes\n")
+	if bytes.Equal(prints(by), one) {
+		t.Error("with a file that is included, the route by way of the bastion is as it was")
+	}
 }
 
 func TestWaysThatMakeNoSenseAreRefused(t *testing.T) {
