@@ -30,6 +30,11 @@
 // another program left in a browser when it had the port. Tools need none; who shows one has to show
 // the right one.
 //
+// What that program left has our origin, and may ask for our page, open it, or come between it and us as a
+// service worker. So the page is for windows and not for scripts (Sec-Fetch-Dest), keeps its window from
+// whoever opened it, ends service workers before it loads anything, and loads its files under names that
+// nobody can have put something else into the browser's cache for.
+//
 // On a unix socket, where no page gets to by itself, Host may be anything ("localhost" is what curl
 // sends, other clients make something up), but for a browser, that somebody has forwarded a port for.
 //

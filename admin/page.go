@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -58,7 +59,12 @@ func wantsHTML(r *http.Request) bool { return strings.Contains(r.Header.Get("Acc
 
 // servePage serves the page: with what is served as a plain table, for browsers that run no scripts.
 // What the table shows comes from the JSON, as what the script shows does.
-func (s *Server) servePage(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	seclude(w.Header())
+	if !forWindow(r) {
+		answer(w, http.StatusForbidden, errWindow.Error())
+		return
+	}
 	body, err := s.renderPage()
 	if err != nil {
 		answer(w, http.StatusInternalServerError, fmt.Sprintf("make the page: %v", err))
@@ -67,6 +73,31 @@ func (s *Server) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Security-Policy", pagePolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = body.WriteTo(w) // it fails if the client has gone
+}
+
+// seclude sets the headers that keep what another program has left in the browser under our address out of
+// the page: service workers end before the page loads anything, so that none takes part in it, and tabs of
+// the same origin do not get hold of its window. same-origin would let those in that say the same.
+//
+//   - https://w3c.github.io/webappsec-clear-site-data/
+//   - https://html.spec.whatwg.org/multipage/browsers.html#coop-noopener-allow-popups
+func seclude(h http.Header) {
+	h.Set("Clear-Site-Data", `"storage"`)
+	h.Set("Cross-Origin-Opener-Policy", "noopener-allow-popups")
+}
+
+var errWindow = errors.New("the page is for a window of its own, and a script or a service worker has asked for it: if that was not you, load it again")
+
+// forWindow reports whether r's answer goes to a window and no script can read it. Browsers from before
+// 2023 do not say.
+func forWindow(r *http.Request) bool {
+	for _, dest := range r.Header.Values("Sec-Fetch-Dest") {
+		if dest != "document" {
+			return false
+		}
+	}
+	// A service worker's, who gets the answer first. It can choose the value.
+	return len(r.Header.Values("Service-Worker-Navigation-Preload")) == 0
 }
 
 func (s *Server) renderPage() (*bytes.Buffer, error) {

@@ -98,7 +98,8 @@ func TestPageIsConfinedToItself(t *testing.T) {
 			t.Errorf("the page has %q, which matches %s", found, pattern)
 		}
 	}
-	for path, kind := range map[string]string{"/page.js": "text/javascript", "/page.css": "text/css", "/page.svg": "image/svg+xml"} {
+	run := "?" + s.secrets.get().run
+	for path, kind := range map[string]string{"/page.js" + run: "text/javascript", "/page.css" + run: "text/css", "/page.svg": "image/svg+xml"} {
 		if !strings.Contains(a.body, `"`+path+`"`) {
 			t.Errorf("the page does not load %s", path)
 		}
@@ -153,6 +154,32 @@ func TestTokenIsOnThePageAloneAndOfThisRun(t *testing.T) {
 	}
 	if len(tokens) != 2 {
 		t.Error("two runs have the same token")
+	}
+}
+
+// A script that has our origin is not one of ours.
+func TestPageIsForWindowsAndNotForScripts(t *testing.T) {
+	s := serves(t, listenTCP(t), withRoutes)
+	for name, row := range map[string]struct {
+		header string
+		status int
+	}{
+		"a window":                      {"Sec-Fetch-Dest: document", 200},
+		"a browser that does not say":   {"X: y", 200},
+		"a script":                      {"Sec-Fetch-Dest: empty", 403},
+		"a frame":                       {"Sec-Fetch-Dest: iframe", 403},
+		"a window and a script":         {"Sec-Fetch-Dest: document\r\nSec-Fetch-Dest: empty", 403},
+		"a service worker's preload":    {"Sec-Fetch-Dest: document\r\nService-Worker-Navigation-Preload: true", 403},
+		"its preload, under no name":    {"Sec-Fetch-Dest: document\r\nService-Worker-Navigation-Preload:", 403},
+		"a preload, and an old browser": {"Service-Worker-Navigation-Preload: true", 403},
+	} {
+		a := s.sends(t, head(getPage, "Host: localhost", firefox, "Sec-Fetch-Site: same-origin", wantHTML, row.header))
+		if a.StatusCode != row.status || strings.Contains(a.body, s.secrets.get().token) != (row.status == 200) {
+			t.Errorf("%s: got %s and %q, want %d", name, a.Status, a.body, row.status)
+		}
+		if got := a.Header.Get("Clear-Site-Data"); got != `"storage"` {
+			t.Errorf("%s: got Clear-Site-Data: %s, want service workers to end", name, got)
+		}
 	}
 }
 

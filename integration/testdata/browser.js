@@ -31,8 +31,18 @@ async function close() {
   page = undefined;
 }
 
+// tab opens a page in the window that there is, and stays there. What another tab does goes on.
+async function tab({url}) {
+  page = await page.context().newPage();
+  await page.goto(url);
+}
+
 const steps = {
-  open, close,
+  open, close, tab,
+  // back returns to the window's first tab.
+  back: () => { page = page.context().pages()[0]; },
+  // run returns what a script in the page comes to.
+  run: ({script}) => page.evaluate(script),
   // sees waits for an element that has a text.
   sees: ({selector, text}) => page.locator(selector).filter({hasText: text}).first().waitFor(),
   misses: ({selector, text}) => page.locator(selector).filter({hasText: text}).first().waitFor({state: 'detached'}),
