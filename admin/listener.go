@@ -7,27 +7,40 @@ import (
 	"sync"
 )
 
-// A doorway is a listener that asks who is there, and has an end to how many it lets in at once.
+// A doorway is a listener that asks who is there, and has an end to how many it lets in at once. Those who
+// may not come in have places of their own, to be told why, so that they keep nobody waiting who may.
 type doorway struct {
 	net.Listener
-	admit  func(net.Conn) error // nil: anybody
-	places chan struct{}
+	admit   func(net.Conn) error // nil: anybody
+	places  chan struct{}
+	refused chan struct{} // the places of those who may not come in
 }
 
 // Accept waits for a place, and for a connection to take it.
 func (d *doorway) Accept() (net.Conn, error) {
 	d.places <- struct{}{}
-	leave := sync.OnceFunc(func() { <-d.places })
-	conn, err := d.Listener.Accept()
-	if err != nil {
-		leave()
-		return nil, err
+	for {
+		conn, err := d.Listener.Accept()
+		if err != nil {
+			<-d.places
+			return nil, err
+		}
+		v := &visitor{Conn: conn, leave: sync.OnceFunc(func() { <-d.places })}
+		if d.admit != nil {
+			v.refusal = d.admit(conn)
+		}
+		if v.refusal == nil {
+			return v, nil
+		}
+		select {
+		case d.refused <- struct{}{}:
+			v.leave()
+			v.leave = sync.OnceFunc(func() { <-d.refused })
+			return v, nil
+		default:
+			conn.Close()
+		}
 	}
-	v := &visitor{Conn: conn, leave: leave}
-	if d.admit != nil {
-		v.refusal = d.admit(conn)
-	}
-	return v, nil
 }
 
 // A visitor is a connection that came through a doorway.

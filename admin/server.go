@@ -55,6 +55,7 @@ const (
 	maxHeaderBytes = 8 << 10 // net/http adds 4 KiB of its own
 	maxConns       = 32      // for each listener; more wait in the kernel
 	maxPublicConns = 128     // so that it takes more to keep a probe waiting
+	maxRefused     = 4       // of those who may not come in; the rest are not told why
 	grace          = time.Second
 )
 
@@ -108,7 +109,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, rules *guard, admit
 		defer close(ended)
 		end(server)
 	})
-	err := server.Serve(&doorway{Listener: ln, admit: admit, places: make(chan struct{}, most)})
+	err := server.Serve(&doorway{Listener: ln, admit: admit, places: make(chan struct{}, most), refused: make(chan struct{}, maxRefused)})
 	if goesOn() {
 		server.Close()
 		return err

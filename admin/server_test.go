@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -299,5 +300,34 @@ func TestClientThatMayNotComeInIsServedNothing(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// Those who may not come in are told so as long as there are few of them, and keep nobody waiting who may.
+func TestClientsThatMayNotComeInTakeNoPlaces(t *testing.T) {
+	const many = 2 * maxConns
+	var came atomic.Int32
+	s := serves(t, listenTCP(t), func(s *Server) {
+		s.Timeout = time.Hour
+		s.Admit = func(net.Conn) error {
+			if came.Add(1) <= many { // they are accepted in their order
+				return errors.New("connections of user \"bob\" are not allowed here")
+			}
+			return nil
+		}
+	})
+	var silent []net.Conn
+	for range many {
+		silent = append(silent, s.dial(t))
+	}
+	if response, _ := s.asks(t, http.MethodGet, "/status"); response.StatusCode != 200 {
+		t.Errorf("who may come in got %s, want 200", response.Status)
+	}
+	for i, conn := range silent {
+		_, _ = io.WriteString(conn, head(getStatus, "Host: localhost")) // it may have been closed
+		told, _ := io.ReadAll(conn)
+		if told := strings.Contains(string(told), `user "bob"`); told != (i < maxRefused) {
+			t.Errorf("number %d of those who may not was told why: %v, want %v", i, told, !told)
+		}
 	}
 }
