@@ -379,8 +379,8 @@ func (b *pageTest) closesByKeyboard(client *interactive) {
 	client.isTold()
 	b.do("misses", args{"selector": inRoute("orders", "tbody tr"), "text": hostile})
 	b.sees(inRoute("orders", `[data-slot="no-session"]`), "Nobody is connected.")
-	if got := outcome[string](b.browser, "focused", nil); got != "Sessions" {
-		b.t.Errorf("the focus is on %q after its row has gone, want it on the heading", got)
+	if got := outcome[string](b.browser, "focused", nil); got != "orders" {
+		b.t.Errorf("the focus is on %q after its row has gone, want it on the heading of its route", got)
 	}
 	b.hasNoComplaints()
 }

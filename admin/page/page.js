@@ -13,8 +13,21 @@ function say(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 
+// home moves the keyboard focus to where one goes on when what had it in e goes: the heading of its route.
+const home = e => (e.closest('section')?.querySelector('[data-home]') ?? byId('routes')).focus();
+
 // show hides e, or does not.
-const show = (e, wanted) => e.toggleAttribute('hidden', !wanted);
+function show(e, wanted) {
+  if (!wanted && e.contains(document.activeElement)) home(e);
+  e.toggleAttribute('hidden', !wanted);
+}
+
+// place puts e before at, where the focus in it stays, which a browser takes from what moves.
+function place(parent, e, at) {
+  const focused = document.activeElement;
+  parent.insertBefore(e, at);
+  if (e.contains(focused)) focused.focus({preventScroll: true});
+}
 
 // set changes an attribute, if it is another one.
 function set(e, name, value) {
@@ -25,7 +38,7 @@ function set(e, name, value) {
 const fresh = name => byId(name + '-template').content.firstElementChild.cloneNode(true);
 
 // keyed makes the children of parent those of items, in their order. A child that stays is the same
-// element as before; if one goes that has the focus, the heading of its part gets it.
+// element as before; if one goes that has the focus, the heading of its route gets it.
 function keyed(parent, items, key, make, update) {
   const keys = items.map(key), wanted = new Set(keys), old = new Map();
   for (const e of [...parent.children]) {
@@ -35,7 +48,7 @@ function keyed(parent, items, key, make, update) {
     }
     const focused = e.contains(document.activeElement);
     e.remove();
-    if (focused) (parent.closest('section')?.querySelector('[data-home]') ?? byId('routes')).focus();
+    if (focused) home(parent);
   }
   let at = parent.firstElementChild;
   items.forEach((item, i) => {
@@ -43,7 +56,7 @@ function keyed(parent, items, key, make, update) {
     e.dataset.key = keys[i];
     update(e, item);
     if (e === at) at = at.nextElementSibling;
-    else parent.insertBefore(e, at);
+    else place(parent, e, at);
   });
 }
 
@@ -161,6 +174,7 @@ function ask(button, session) {
 }
 
 function answered() {
+  if (!asked.button.isConnected) byId('routes').focus(); // the browser would give it the focus back
   if (byId('ask').returnValue !== 'close') return;
   const {button, id} = asked;
   busy(button, async () => {

@@ -1,0 +1,136 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dbvalet/admin"
+)
+
+// object is one of JSON.
+type object map[string]any
+
+// A shownPage is a browser with the status page, which shows what a test says.
+type shownPage struct {
+	*browser
+	url    string
+	status atomic.Value // of []object, the routes
+}
+
+// showPage serves the page with some routes, and waits until the browser shows it.
+func showPage(t *testing.T, opened args, routes ...object) *shownPage {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &shownPage{url: "http://" + ln.Addr().String() + "/"}
+	p.shows(routes...)
+	server := &admin.Server{
+		Status:       func() any { return object{"version": "1", "state": "ready", "routes": p.status.Load()} },
+		CloseSession: func(context.Context, string) error { return nil },
+		Reload: func(context.Context) admin.Outcome {
+			return admin.Outcome{Err: errors.New("orders has no database"), Hint: "say which"}
+		},
+	}
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	p.browser = startBrowser(t)
+	request := args{"url": p.url}
+	for key, value := range opened {
+		request[key] = value
+	}
+	p.do("open", request)
+	p.sees("#link", "Live")
+	return p
+}
+
+func (p *shownPage) shows(routes ...object) { p.status.Store(routes) }
+
+// servedRoute is a route that has something to copy, and sessions.
+func servedRoute(name string, sessions ...string) object {
+	var clients []object
+	for _, id := range sessions {
+		clients = append(clients, object{
+			"session": id, "since": time.Now(), "program": "psql", "pid": 1, "peer": "uid 1", "user": "app", "database": id, "application": "", "from_client": 1, "from_upstream": 1,
+		})
+	}
+	return object{
+		"name": name, "state": "served", "scheme": "postgres", "listen": []string{}, "clients": clients,
+		"connect": []object{{"listen": "", "command": "psql " + name, "url": "postgres://" + name}},
+	}
+}
+
+// routeIn is servedRoute in another state.
+func routeIn(state, name string, sessions ...string) object {
+	r := servedRoute(name, sessions...)
+	r["state"], r["connect"] = state, nil
+	return r
+}
+
+// hasFocus checks what the keyboard acts on.
+func (p *shownPage) hasFocus(want string) {
+	p.t.Helper()
+	if got := outcome[string](p.browser, "focused", nil); got != want {
+		p.t.Errorf("the focus is on %q, want it on %q", got, want)
+	}
+}
+
+func TestKeyboardFocusStaysThoughRoutesMove(t *testing.T) {
+	p := showPage(t, nil, servedRoute("a", "1"), servedRoute("b"), servedRoute("c"))
+	for _, button := range []string{"Copy the psql command of b", "Copy the psql command of c"} {
+		p.do("focus", args{"selector": fmt.Sprintf("button[aria-label=%q]", button)})
+		p.shows(servedRoute("b"), servedRoute("c"), routeIn("leaving", "a", "1"))
+		p.sees("section:nth-of-type(3)", "Gone")
+		p.hasFocus(button)
+		p.shows(servedRoute("a", "1"), servedRoute("b"), servedRoute("c"))
+		p.sees("section:nth-of-type(1) h2", "a")
+		p.hasFocus(button)
+	}
+}
+
+func TestKeyboardFocusStaysNearWhatGoes(t *testing.T) {
+	const state, nobody = `[data-slot="state"]`, `[data-slot="no-session"]`
+	for name, row := range map[string]struct {
+		focus string
+		then  object
+		seen  string // what says that it has gone, and
+		says  string
+	}{
+		"copying, and the route fails":           {`[data-slot="copy"]`, routeIn("failed", "a"), state, "Not served"},
+		"copying, and the route leaves":          {`[data-slot="copy"]`, routeIn("leaving", "a", "1"), state, "Gone"},
+		"at a session, and it ends":              {`[data-slot="close"]`, servedRoute("a"), nobody, "Nobody"},
+		"at a session, and the route fails":      {`[data-slot="close"]`, routeIn("failed", "a"), state, "Not served"},
+		"at the sessions, and the last one ends": {`[role="region"]`, servedRoute("a"), nobody, "Nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := showPage(t, nil, servedRoute("a", "1"), servedRoute("b"))
+			p.do("focus", args{"selector": inRoute("a", row.focus)})
+			p.shows(row.then, servedRoute("b"))
+			p.sees(inRoute("a", row.seen), row.says)
+			p.hasFocus("a")
+		})
+	}
+}
+
+func TestKeyboardFocusSurvivesTheDialogOfASessionThatEnds(t *testing.T) {
+	p := showPage(t, nil, servedRoute("a", "1"))
+	p.click(`[data-slot="close"]`)
+	p.sees("dialog", "psql")
+	p.shows(servedRoute("a"))
+	p.do("misses", args{"selector": `[data-slot="close"]`, "text": ""})
+	p.press("Escape")
+	p.do("sees", args{"selector": "main:focus", "text": ""})
+}
