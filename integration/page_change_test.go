@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -133,4 +134,51 @@ func TestKeyboardFocusSurvivesTheDialogOfASessionThatEnds(t *testing.T) {
 	p.do("misses", args{"selector": `[data-slot="close"]`, "text": ""})
 	p.press("Escape")
 	p.do("sees", args{"selector": "main:focus", "text": ""})
+}
+
+// newsTime is how long a line of news stays, in milliseconds.
+const newsTime = 8000
+
+func TestWhatCameOfAnActionStaysThoughSomethingChanges(t *testing.T) {
+	p := showPage(t, args{"stopped": true}, servedRoute("a"), servedRoute("b"))
+	hasNews := func(want string) {
+		t.Helper()
+		if got := p.text("#news"); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("the news is %q, want %q", got, want)
+		}
+	}
+	p.click("#reload")
+	p.do("passes until", args{"selector": "#news", "text": "say which"})
+	p.shows(servedRoute("a"), servedRoute("b", "1"))
+	p.sees("section", "Sessions: 1")
+	p.do("pass", args{"ms": newsTime / 2})
+	hasNews("say which")
+	p.do("pass", args{"ms": newsTime})
+	hasNews("1 session on b began.")
+
+	// Changes alone, however many, leave a corner of the page free for half of the time.
+	p.shows(servedRoute("a"), servedRoute("b", "1", "2"))
+	p.sees("section", "Sessions: 2")
+	hasNews("1 session on b began.")
+	p.do("pass", args{"ms": newsTime})
+	hasNews("")
+	p.shows(servedRoute("a"), servedRoute("b", "1", "2", "3"))
+	p.sees("section", "Sessions: 3")
+	hasNews("")
+	p.do("pass", args{"ms": newsTime})
+	hasNews("2 sessions on b began.")
+}
+
+// A screen reader says what changes, and only that.
+func TestWhatIsSaidAgainIsReadOutAgain(t *testing.T) {
+	p := showPage(t, args{"stopped": true}, servedRoute("a"))
+	p.click(`button[aria-label="Copy the psql command of a"]`)
+	p.do("passes until", args{"selector": "#news", "text": "Copied: psql a"})
+	p.do("run", args{"script": `window.said = [], new MutationObserver(() => said.push(document.getElementById('news').textContent)).observe(document.getElementById('news'), {childList: true})`})
+	p.click(`button[aria-label="Copy the psql command of a"]`)
+	p.do("passes until", args{"selector": "#news:empty", "text": ""})
+	p.do("passes until", args{"selector": "#news", "text": "Copied: psql a"})
+	if got := outcome[[]string](p.browser, "run", args{"script": "said"}); fmt.Sprint(got) != "[ Copied: psql a]" {
+		t.Errorf("read out was %q, want nothing, and it again", got)
+	}
 }

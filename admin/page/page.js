@@ -119,12 +119,36 @@ function bytes(n) {
 const milliseconds = n => n < 0.05 ? 'under 0.1 ms' : n >= 1000 ? `${(n / 1000).toFixed(1)} s` : n >= 10 ? `${n.toFixed(0)} ms` : `${n.toFixed(1)} ms`;
 const count = (n, one) => n === 1 ? `1 ${one}` : `${n} ${one}s`;
 
-// news is a line for people: what came of what they did, or what has changed.
-let newsTimer;
-function news(text) {
+// news is a line for people: what came of what they did, or what has changed. It goes after a while, and
+// after a rest there may be more about changes. It is emptied first: who listens to the page hears nothing
+// of a text that was there already.
+const newsTime = 8000, newsPause = 100;
+let newsTimer, newsThere = false;
+function news(text, rest = 0) {
+  const later = (time, next) => { newsTimer = setTimeout(next, time); };
   clearTimeout(newsTimer);
-  say(byId('news'), text);
-  newsTimer = setTimeout(() => say(byId('news'), ''), 8000);
+  newsThere = true;
+  say(byId('news'), '');
+  later(newsPause, () => {
+    say(byId('news'), text);
+    later(newsTime, () => {
+      say(byId('news'), '');
+      later(rest, () => {
+        newsThere = false;
+        tellChanges();
+      });
+    });
+  });
+}
+
+// tellChanges says what is new since it was last said, but when there are news already: what people did
+// matters more, and where something changes all the time, the line would never go.
+let told, shown;
+function tellChanges() {
+  if (newsThere) return;
+  const text = told ? changes(told, shown) : '';
+  told = shown;
+  if (text) news(text, newsTime);
 }
 
 // copy puts a text into the clipboard, or where that is not allowed marks it for the user to copy.
@@ -350,7 +374,7 @@ function updateError(e, f) {
 
 // changes says in a line what is new between two states, for those who do not see it.
 function changes(before, after) {
-  const lines = [], old = new Map((before.routes ?? []).map(r => [r.name, r]));
+  const lines = [], sessions = [], old = new Map((before.routes ?? []).map(r => [r.name, r]));
   for (const r of after.routes ?? []) {
     const o = old.get(r.name) ?? {};
     old.delete(r.name);
@@ -358,19 +382,17 @@ function changes(before, after) {
     const ids = list => new Set((list ?? []).map(c => c.session));
     const was = ids(o.clients), is = ids(r.clients);
     const began = [...is].filter(id => !was.has(id)).length, ended = [...was].filter(id => !is.has(id)).length;
-    if (began) lines.push(`${count(began, 'session')} on ${r.name} began.`);
-    if (ended) lines.push(`${count(ended, 'session')} on ${r.name} ended.`);
+    if (began) sessions.push(`${count(began, 'session')} on ${r.name} began.`);
+    if (ended) sessions.push(`${count(ended, 'session')} on ${r.name} ended.`);
     const failures = list => (list ?? []).reduce((n, f) => n + f.times, 0);
     if (failures(r.errors) > failures(o.errors)) lines.push(`An error on ${r.name}: ${r.errors[0].error}`);
   }
   for (const name of old.keys()) lines.push(`${name} is gone.`);
   if (before.state !== after.state) lines.push(`dbvalet is ${after.state}.`);
-  return lines.slice(0, 4).join('\n');
+  return [...lines, ...sessions].slice(0, 4).join('\n');
 }
 
-let shown;
 function update(status) {
-  const text = shown ? changes(shown, status) : '';
   shown = status;
   const routes = status.routes ?? [], sessions = routes.reduce((n, r) => n + (r.clients ?? []).length, 0);
   say(byId('version'), status.version);
@@ -378,7 +400,7 @@ function update(status) {
   const last = status.last_reload;
   say(byId('last-reload'), last ? `Configuration ${last.ok ? 'read again' : 'not reloaded'} at ${new Date(last.at).toLocaleTimeString()}: ${last.result}` : '');
   document.title = `${sessions ? count(sessions, 'session') + ' · ' : ''}dbvalet`;
-  if (text) news(text);
+  tellChanges();
 }
 
 // link says how the page is connected.

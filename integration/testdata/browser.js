@@ -10,7 +10,8 @@ let browser, page;
 const requests = [], complaints = [];
 
 // open opens a page, in a window that shares nothing with the one before it, which is closed.
-async function open({url, scheme = 'light', width = 1200, scripts = true, bypassCSP = false}) {
+// With stopped, its time stands still until pass.
+async function open({url, scheme = 'light', width = 1200, scripts = true, bypassCSP = false, stopped = false}) {
   await close();
   const context = await browser.newContext({
     colorScheme: scheme, viewport: {width, height: 900}, javaScriptEnabled: scripts, bypassCSP, reducedMotion: 'reduce', timezoneId: 'UTC', locale: 'en-GB',
@@ -21,8 +22,10 @@ async function open({url, scheme = 'light', width = 1200, scripts = true, bypass
   context.on('console', m => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
   context.on('weberror', e => complaints.push(String(e.error())));
   page = await context.newPage();
+  if (stopped) await page.clock.install();
   page.on('dialog', d => { complaints.push('dialog: ' + d.message()); d.dismiss(); });
   const answer = await page.goto(url);
+  if (stopped) await page.clock.pauseAt(Date.now() + 1000);
   return {status: answer.status(), policy: answer.headers()['content-security-policy']};
 }
 
@@ -43,6 +46,14 @@ const steps = {
   back: () => { page = page.context().pages()[0]; },
   // run returns what a script in the page comes to.
   run: ({script}) => page.evaluate(script),
+  pass: ({ms}) => page.clock.runFor(ms),
+  // passes lets no more time pass than it takes until an element has a text.
+  'passes until': async ({selector, text}) => {
+    for (const wanted = page.locator(selector).filter({hasText: text}), end = Date.now() + patience; !await wanted.count();) {
+      if (Date.now() > end) throw new Error(`${selector} does not say ${text}`);
+      await page.clock.runFor(10);
+    }
+  },
   // sees waits for an element that has a text.
   sees: ({selector, text}) => page.locator(selector).filter({hasText: text}).first().waitFor(),
   misses: ({selector, text}) => page.locator(selector).filter({hasText: text}).first().waitFor({state: 'detached'}),
