@@ -182,3 +182,21 @@ func TestWhatIsSaidAgainIsReadOutAgain(t *testing.T) {
 		t.Errorf("read out was %q, want nothing, and it again", got)
 	}
 }
+
+func TestLateAnswerDoesNotReplaceWhatTheStreamSays(t *testing.T) {
+	p := showPage(t, args{"stopped": true}, servedRoute("first"))
+	const look = `document.dispatchEvent(new Event('visibilitychange'))`
+	p.do("run", args{"script": `window.said = [], new MutationObserver(() => said.push(document.getElementById('link-text').textContent)).observe(document.getElementById('link-text'), {childList: true})`})
+	p.do("hold", args{"path": "/status", "fails": "/events"})
+	p.do("run", args{"script": look})
+	p.do("held", nil)
+	p.shows(servedRoute("second"))
+	p.do("run", args{"script": look})
+	p.sees("h2", "second")
+	p.do("release", nil)
+	p.shows(servedRoute("third"))
+	p.sees("h2", "third")
+	if got := outcome[[]string](p.browser, "run", args{"script": "said"}); len(got) > 0 {
+		t.Errorf("the page said %q, want it to stay live", got)
+	}
+}

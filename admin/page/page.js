@@ -432,15 +432,14 @@ function listen() {
     update(JSON.parse(event.data));
     link('live', shown.state === 'ready' ? 'Live' : `Live, ${shown.state}`);
   });
-  source.addEventListener('error', async () => {
-    source.close();
+  const mine = source;
+  mine.addEventListener('error', async () => {
+    mine.close();
+    const status = await fetch('/status', {cache: 'no-store'}).then(answer => answer.json()).catch(() => null);
+    if (source !== mine) return; // there is another one by now, that knows better
     retry = setTimeout(listen, again);
-    try {
-      update(await (await fetch('/status')).json());
-      link('live', 'Looks every 2 seconds');
-    } catch {
-      link('lost', 'Not connected');
-    }
+    if (status) update(status);
+    link(...status ? ['live', 'Looks every 2 seconds'] : ['lost', 'Not connected']);
   });
 }
 

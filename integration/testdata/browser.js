@@ -40,6 +40,13 @@ async function tab({url}) {
   await page.goto(url);
 }
 
+// hold keeps the answer for a path back until release, and has another fail once.
+let held;
+async function hold({path, fails}) {
+  await page.route('**' + fails, route => route.abort(), {times: 1});
+  held = new Promise((got, failed) => page.route('**' + path, route => route.fetch().then(response => got({route, response}), failed), {times: 1}));
+}
+
 const steps = {
   open, close, tab,
   // back returns to the window's first tab.
@@ -53,6 +60,13 @@ const steps = {
       if (Date.now() > end) throw new Error(`${selector} does not say ${text}`);
       await page.clock.runFor(10);
     }
+  },
+  hold,
+  held: async () => { await held; },
+  release: async () => {
+    const {route, response} = await held;
+    await route.fulfill({response});
+    await (await route.request().response()).finished();
   },
   // sees waits for an element that has a text.
   sees: ({selector, text}) => page.locator(selector).filter({hasText: text}).first().waitFor(),
