@@ -83,7 +83,7 @@ func (r *Route) Spans(now time.Time) (spans []Span) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := number(now)
-	for n := last - maxSpans + 1; n <= last; n++ {
+	for n := max(last-maxSpans+1, 1); n <= last; n++ { // 0 is the number of those that are empty
 		if s := r.spans[n%maxSpans]; s.number == n {
 			spans = append(spans, s.span())
 		}

@@ -58,6 +58,19 @@ func TestSpansAreOfTheLastQuarterOfAnHour(t *testing.T) {
 	}
 }
 
+// A machine without a clock of its own begins there.
+func TestClockMayBeginIn1970(t *testing.T) {
+	start := time.Unix(100, 0)
+	if got := new(Route).Spans(start); len(got) != 0 {
+		t.Errorf("got %v before anybody has connected, want none", got)
+	}
+	var r Route
+	r.Observe(proxy.SessionStart, setUp(start, 1, 1))
+	if got := r.Spans(start); len(got) != 1 || got[0].Sessions != 1 {
+		t.Errorf("got %v, want the one that began", got)
+	}
+}
+
 func TestRepeatedErrorLeavesTheOthersInSight(t *testing.T) {
 	var r Route
 	advised := &proxy.SetupError{Stage: proxy.StageAuth, Err: errors.New("no such role"), Advice: "create it"}
