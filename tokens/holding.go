@@ -16,12 +16,14 @@ type Holding struct {
 	Expires time.Time // zero if it does not expire by itself
 }
 
-// Holdings returns what is at hand, by user. Nothing is fetched, and nothing counts as used for it.
+// Holdings returns what is at hand, by user; what has expired is not. Nothing is fetched, and nothing counts
+// as used for it.
 func (c *Cache) Holdings() (all []Holding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := c.wallClock()
 	for _, e := range c.entries {
-		if e.known {
+		if c.serves(e, now, nil) {
 			all = append(all, Holding{cmp.Or(e.cred.User, e.user), e.cred.ID, e.fetched, e.cred.Issued, e.cred.Expires})
 		}
 	}

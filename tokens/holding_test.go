@@ -35,3 +35,24 @@ func TestHoldingsShowNoSecretAndFetchNothing(t *testing.T) {
 		source.called(t, 2)
 	})
 }
+
+func TestHoldingsLeaveOutWhatHasExpired(t *testing.T) {
+	for name, row := range map[string]struct {
+		life  time.Duration
+		after int // that are at hand after a quarter of an hour
+	}{
+		"token":    {15 * time.Minute, 0},
+		"password": {0, 1},
+	} {
+		c := &Cache{Source: numbered(0, row.life), TTL: time.Hour, Log: quiet()}
+		t.Cleanup(c.Close)
+		get(t, c)
+		if got := c.Holdings(); len(got) != 1 {
+			t.Errorf("%s: got %+v while it can be used, want it", name, got)
+		}
+		c.now = func() time.Time { return time.Now().Add(15*time.Minute + time.Second) }
+		if got := c.Holdings(); len(got) != row.after {
+			t.Errorf("%s: got %+v after a quarter of an hour, want %d", name, got, row.after)
+		}
+	}
+}
