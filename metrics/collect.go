@@ -9,30 +9,40 @@ import (
 	"dbvalet/tokens"
 )
 
+// Counts is what proxy.Counts is, of all servers that a route has had.
+type Counts struct {
+	Accepted, RefusedPeers, Limited, Failed, Served, Sessions, Open, Panics int64
+}
+
+func (c *Counts) add(server *proxy.Server) {
+	one := &server.Counts
+	c.Accepted += one.Accepted.Load()
+	c.RefusedPeers += one.RefusedPeers.Load()
+	c.Limited += one.Limited.Load()
+	c.Failed += one.Failed.Load()
+	c.Served += one.Served.Load()
+	c.Sessions += one.Sessions.Load()
+	c.Open += one.Open.Load()
+	c.Panics += one.Panics.Load()
+}
+
 // sums are numbers of several servers, or of their caches.
 type sums struct {
-	served, sessions, refused, limited, failed, open, panics int64
-	fromClient, fromUpstream                                 int64
-	failures                                                 map[proxy.Stage]int64
-	ok, errors, rejected                                     int64
+	Counts
+	fromClient, fromUpstream int64
+	failures                 map[proxy.Stage]int64
+	ok, errors, rejected     int64
 }
 
 func (s *sums) addServer(server *proxy.Server) {
-	c := &server.Counts
-	s.served += c.Served.Load()
-	s.sessions += c.Sessions.Load()
-	s.refused += c.RefusedPeers.Load()
-	s.limited += c.Limited.Load()
-	s.failed += c.Failed.Load()
-	s.open += c.Open.Load()
-	s.panics += c.Panics.Load()
+	s.add(server)
 	up, down := server.Relayed()
 	s.fromClient += up
 	s.fromUpstream += down
 	if s.failures == nil {
 		s.failures = make(map[proxy.Stage]int64)
 	}
-	for stage, n := range c.Failures() {
+	for stage, n := range server.Counts.Failures() {
 		s.failures[stage] += n
 	}
 }
@@ -116,11 +126,11 @@ func (r *route) collect(name string, out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, name)
 	}
-	count(connections, all.sessions, "session")
-	count(connections, all.served, "served")
-	count(connections, all.refused, "refused")
-	count(connections, all.limited, "limited")
-	count(connections, all.failed, "failed")
+	count(connections, all.Sessions, "session")
+	count(connections, all.Served, "served")
+	count(connections, all.RefusedPeers, "refused")
+	count(connections, all.Limited, "limited")
+	count(connections, all.Failed, "failed")
 	for stage, n := range all.failures {
 		count(failures, n, string(stage))
 	}
@@ -129,9 +139,9 @@ func (r *route) collect(name string, out chan<- prometheus.Metric) {
 	count(requests, all.ok, "ok")
 	count(requests, all.errors, "error")
 	count(rejections, all.rejected)
-	count(peers, all.refused)
-	count(panics, all.panics)
-	gauge(active, float64(all.open))
+	count(peers, all.RefusedPeers)
+	count(panics, all.Panics)
+	gauge(active, float64(all.Open))
 	if !expires.IsZero() {
 		gauge(expiry, float64(expires.UnixMilli())/1000)
 	}

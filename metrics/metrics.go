@@ -95,6 +95,19 @@ func (m *Metrics) Watch(name string, server *proxy.Server) (done func()) {
 	}
 }
 
+// Counts returns what the servers have counted that are watched under the name of a route, or were.
+func (m *Metrics) Counts(name string) (all Counts) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.routes[name]; r != nil {
+		all = r.past.Counts
+		for server := range r.servers {
+			all.add(server)
+		}
+	}
+	return all
+}
+
 // route finds or makes the route of this name. m is locked.
 func (m *Metrics) route(name string) *route {
 	r := m.routes[name]

@@ -159,7 +159,7 @@ type routeStatus struct {
 	Connect     []connectStatus    `json:"connect,omitempty"`
 	Credentials []credentialStatus `json:"credentials,omitempty"` // at hand
 
-	// Since the start.
+	// Since the start, or since there is a route of this name.
 	Accepted     int64 `json:"accepted"`
 	RefusedPeers int64 `json:"refused_peers"`
 	Limited      int64 `json:"limited"` // for whom there was no place
@@ -194,11 +194,15 @@ type clientStatus struct {
 
 func (v *valet) status() status {
 	all := status{Version: version, State: v.phase.get().String(), Routes: []routeStatus{}, LastReload: v.last.get()}
-	for _, s := range v.fleet.served() {
+	served, left := v.fleet.parts()
+	for _, s := range served {
 		all.Routes = append(all.Routes, s.status())
 	}
-	for _, s := range v.fleet.left() {
+	for _, s := range left {
 		all.addLeaving(s)
+	}
+	for i := range all.Routes {
+		all.Routes[i].count(v.fleet.sights.metrics.Counts(all.Routes[i].Name))
 	}
 	return all
 }
@@ -212,7 +216,6 @@ func (s *service) status() routeStatus {
 		}
 	}
 	upstream, endpoint := s.where()
-	counts := &s.server.Counts
 	route := routeStatus{
 		Name:     s.route.Name,
 		State:    "served",
@@ -226,14 +229,6 @@ func (s *service) status() routeStatus {
 		Scheme:   s.route.Scheme,
 		User:     s.route.User,
 		Database: s.route.Database,
-
-		Accepted:     counts.Accepted.Load(),
-		RefusedPeers: counts.RefusedPeers.Load(),
-		Limited:      counts.Limited.Load(),
-		Failed:       counts.Failed.Load(),
-		Sessions:     counts.Sessions.Load(),
-		OpenSessions: counts.Open.Load(),
-		Panics:       counts.Panics.Load(),
 	}
 	for _, ln := range s.listeners {
 		route.Listen = append(route.Listen, ln.Addr().String())

@@ -302,11 +302,11 @@ func (f *fleet) living() []*service {
 	return slices.Concat(f.services, f.leaving)
 }
 
-// left are the services that are not in force any more, with sessions that live on.
-func (f *fleet) left() []*service {
+// parts are the services in force, and apart from them those with sessions that live on.
+func (f *fleet) parts() (served, left []*service) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.leaving)
+	return slices.Clone(f.services), slices.Clone(f.leaving)
 }
 
 // closeSession ends one session, and returns when it is over or ctx is.

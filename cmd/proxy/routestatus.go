@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dbvalet/dsn"
+	"dbvalet/metrics"
 	"dbvalet/proxy"
 )
 
@@ -80,7 +81,12 @@ func (all *status) addLeaving(s *service) {
 		})
 	}
 	r := &all.Routes[i]
-	r.OpenSessions += int64(len(clients))
 	r.Clients = append(r.Clients, clients...)
 	slices.SortFunc(r.Clients, func(a, b clientStatus) int { return strings.Compare(a.Session, b.Session) }) // which begins with the time
+}
+
+// count sets the numbers, which are of all services that the route has had.
+func (r *routeStatus) count(c metrics.Counts) {
+	r.Accepted, r.RefusedPeers, r.Limited, r.Failed = c.Accepted, c.RefusedPeers, c.Limited, c.Failed
+	r.Sessions, r.OpenSessions, r.Panics = c.Sessions, c.Open, c.Panics
 }

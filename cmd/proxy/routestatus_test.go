@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -102,5 +103,29 @@ func TestStatusShowsCredentialsWithoutTheirSecret(t *testing.T) {
 	}
 	if _, ok := got[0]["expires"]; ok {
 		t.Errorf("a password expires: %s", text)
+	}
+}
+
+// A route counts on when a reload gives it another server, as its metrics do.
+func TestStatusCountsOnWhenARouteChanges(t *testing.T) {
+	const rest = "127.0.0.1:1/orders?name=orders&tls=require&listen=127.0.0.1:0&auth=file:none"
+	f, _ := newFleet(t, "postgres://app@"+rest)
+	v := &valet{fleet: f}
+	connects(t, f.served()[0].listeners[0].Addr().String())
+	next, err := config.Load(config.Sources{Args: []string{"postgres://other@" + rest}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.prepare(next, func(*config.Route) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	f.launch(ctx, p)
+	connects(t, f.served()[0].listeners[0].Addr().String())
+	got := v.status().Routes
+	if len(got) != 1 || got[0].User != "other" || got[0].Accepted != 2 || got[0].Failed != 2 {
+		t.Errorf("got %+v, want two connections that failed", got)
 	}
 }
