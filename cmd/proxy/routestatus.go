@@ -8,6 +8,7 @@ import (
 
 	"dbvalet/dsn"
 	"dbvalet/metrics"
+	"dbvalet/peer"
 	"dbvalet/proxy"
 )
 
@@ -53,9 +54,10 @@ func (s *service) credentialStatus() (all []credentialStatus) {
 
 // clients are the sessions that are open, the oldest first.
 func (s *service) clients() (all []clientStatus) {
+	names := peerNames{}
 	for _, session := range s.server.Sessions() {
 		all = append(all, clientStatus{
-			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: session.Peer.String(),
+			Session: session.ID, Since: session.Accepted, Client: session.Client, Peer: names.of(session.Peer),
 			PID: session.PID, Program: session.Program, Upstream: session.Upstream,
 			User: proxy.Printable(session.User), Database: proxy.Printable(session.Database), Application: proxy.Printable(session.Application),
 			Credential: session.Credential,
@@ -63,6 +65,23 @@ func (s *service) clients() (all []clientStatus) {
 		})
 	}
 	return all
+}
+
+// peerNames are the names of peers, each looked up once: there may be thousands of sessions of one user.
+type peerNames map[peerKey]string
+
+// A peerKey is what the name of a peer depends on.
+type peerKey struct {
+	known, unmapped bool
+	uid             uint32
+}
+
+func (names peerNames) of(p peer.Peer) string {
+	key := peerKey{p.Known, p.Unmapped, p.UID}
+	if names[key] == "" {
+		names[key] = p.String()
+	}
+	return names[key]
 }
 
 // addLeaving adds the sessions of a service that is not in force any more: to the route of its name, or

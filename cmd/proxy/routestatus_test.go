@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dbvalet/config"
+	"dbvalet/peer"
 	"dbvalet/proxy"
 	"dbvalet/tokens"
 )
@@ -127,5 +128,18 @@ func TestStatusCountsOnWhenARouteChanges(t *testing.T) {
 	got := v.status().Routes
 	if len(got) != 1 || got[0].User != "other" || got[0].Accepted != 2 || got[0].Failed != 2 {
 		t.Errorf("got %+v, want two connections that failed", got)
+	}
+}
+
+// The name of a user is looked up once for all of its sessions, and is nobody else's.
+func TestPeersAreNamedApart(t *testing.T) {
+	names := peerNames{{known: true, uid: 7}: "looked up before"}
+	for _, p := range []peer.Peer{{}, {Known: true}, {Known: true, Unmapped: true}, {Known: true, UID: 1 << 30}, {Known: true, Unmapped: true, UID: 7}} {
+		if got := names.of(p); got != p.String() {
+			t.Errorf("%+v: got %q, want %q", p, got, p)
+		}
+	}
+	if got := names.of(peer.Peer{Known: true, UID: 7, PID: 1}); got != "looked up before" {
+		t.Errorf("got %q, want what was looked up before", got)
 	}
 }
