@@ -435,7 +435,7 @@ function listen() {
   const mine = source;
   mine.addEventListener('error', async () => {
     mine.close();
-    const status = await fetch('/status', {cache: 'no-store'}).then(answer => answer.json()).catch(() => null);
+    const status = await fetch('/status', {cache: 'no-store', signal: AbortSignal.timeout(10_000)}).then(answer => answer.json()).catch(() => null);
     if (source !== mine) return; // there is another one by now, that knows better
     retry = setTimeout(listen, again);
     if (status) update(status);
