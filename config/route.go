@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Route is one database and the place where it is served. Each option of its URL is a field.
@@ -160,6 +161,9 @@ func parseRoute(arg string, more func(r *Route) error) (*Route, error) {
 	if err := r.addHosts(others); err != nil {
 		return nil, err
 	}
+	if !utf8.ValidString(r.Host) {
+		return fail(unread, "write the name as DNS has it", "a host that is not UTF-8")
+	}
 	if strings.ContainsRune(r.User+r.Database, 0) {
 		return fail(r.where(), "take the %00 out", "a zero byte in the user or the database")
 	}
@@ -215,6 +219,8 @@ func (r *Route) setOptions(query string) error {
 			return &Error{Route: r.where(), Err: fmt.Errorf("option %s is empty", key), Advice: "give it a value, or leave it out"}
 		case strings.ContainsRune(value, 0):
 			return &Error{Route: r.where(), Err: fmt.Errorf("a zero byte in option %s", key), Advice: "take the %00 out"}
+		case !utf8.ValidString(value):
+			return &Error{Route: r.where(), Err: fmt.Errorf("option %s is not UTF-8", key), Advice: "percent-encode its letters as UTF-8 has them"}
 		}
 		if err := r.set(o, key, value); err != nil {
 			return &Error{Route: r.where(), Err: err, Advice: "correct it, or leave it out"}

@@ -82,7 +82,7 @@ func FuzzFile(f *testing.F) {
 		route, "admin: x\n---\n", "", "&a [*a]", "routes: [{upstream: 'postgres://h', listen: [a, 'b,c'], socket_mode: 0o660, users: \"a\\nb\"}]",
 		"log_level: warn\ndrain_delay: 1.5s\nstrict: true\nroutes:\n- upstream: mysql://h?auth=exec:a%20b\n  tls: require\n  max_connections: 3\n",
 		"audit: \"\\u0085x\\t# \"\nroutes: []", "traces: |\n  a\n  b\n", "? [a]\n: b", "admin: !!binary x", "%YAML 1.1\n---\nadmin: 0x1",
-		"routes:\n- upstream: postgres://h\n  name: '- #: '\n  ca: ' '\n  databases: [1, null]\n",
+		"routes:\n- upstream: mysql://%80\n", "routes:\n- upstream: postgres://h\n  name: '- #: '\n  ca: ' '\n  databases: [1, null]\n",
 	} {
 		f.Add([]byte(seed))
 	}
