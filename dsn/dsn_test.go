@@ -87,8 +87,8 @@ func TestWhatToCopyForEachTool(t *testing.T) {
 		{onTCP, "env", "unset PGSSLMODE\nexport PGHOST=127.0.0.1\nexport PGPORT=5433\nexport PGUSER=app\nexport PGDATABASE=orders\n" +
 			"export DATABASE_URL='postgres://app@127.0.0.1:5433/orders?sslmode=disable'"},
 		{onSocket, "psql", "psql -h '/run/my db' -p 6543 -U app -d orders"},
-		{Target{Scheme: "postgres", Addr: v4, Database: "a=b"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + Quote("dbname='a=b'")},
-		{Target{Scheme: "postgres", Addr: v4, Database: "postgres://a"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + Quote("dbname='postgres://a'")},
+		{Target{Scheme: "postgres", Addr: v4, Database: "a=b"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + tokens.Quote("dbname='a=b'")},
+		{Target{Scheme: "postgres", Addr: v4, Database: "postgres://a"}, "psql", "psql -h 127.0.0.1 -p 5433 -d " + tokens.Quote("dbname='postgres://a'")},
 		{onSocket, "node", "postgres://app@localhost/orders?host=/run/my%20db&port=6543&sslmode=disable"},
 		{onSocket, "url", "postgres://app@/orders?host=/run/my%20db&port=6543&sslmode=disable"},
 		{onSocket, "sqlalchemy", "postgresql+psycopg://app@/orders?host=/run/my%20db&port=6543&sslmode=disable"},
@@ -201,9 +201,6 @@ func TestCommandsAndVariablesSurviveTheShell(t *testing.T) {
 		if want := []string{name, name, mustFor(t, target, "url")}; !slices.Equal(got, want) {
 			t.Errorf("the variables are %q, want %q", got, want)
 		}
-	}
-	if got := Quote(""); got != "''" {
-		t.Errorf("an empty word is quoted as %s, want ''", got)
 	}
 }
 

@@ -53,11 +53,3 @@ func (t Target) userinfo() string {
 	}
 	return text + "@"
 }
-
-// Quote quotes word for a POSIX shell, where it needs that.
-func Quote(word string) string {
-	if word != "" && strings.Trim(word, letters+"-_./:@") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}

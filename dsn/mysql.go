@@ -101,7 +101,7 @@ func (t Target) mariadbJDBC(at place) (string, error) {
 	}
 	if strings.Contains(t.Database, "?") || strings.Contains(t.User+t.Password.Reveal(), "&") ||
 		strings.ContainsFunc(t.Database+t.User+t.Password.Reveal(), unicode.IsControl) {
-		return "", &unsaid{errors.New("MariaDB Connector/J reads no URL of a database with ? in its name, or of a user or a password with &"), "fill in a Properties instead"}
+		return "", &unsaid{errors.New("MariaDB Connector/J reads no URL with ? in the name of the database, with & in the user or the password, or with a control character"), "fill in a Properties instead"}
 	}
 	q := query{"sslMode=" + t.sslModeOfJDBC(at)}
 	if !t.Password.Empty() {

@@ -140,7 +140,7 @@ func (t Target) exports(at place) (string, error) {
 	}
 	for _, variable := range t.environ(at) {
 		name, value, _ := strings.Cut(variable, "=")
-		lines = append(lines, "export "+name+"="+Quote(value))
+		lines = append(lines, "export "+name+"="+tokens.Quote(value))
 	}
 	return strings.Join(lines, "\n"), nil
 }
@@ -152,13 +152,13 @@ func (t Target) shellCommand(at place) (string, error) {
 		command, variable = t.psql(at), "PGPASSWORD"
 	}
 	for i, word := range command {
-		command[i] = Quote(word)
+		command[i] = tokens.Quote(word)
 	}
 	if t.Scheme == "postgres" && t.encrypts(at) {
 		command = slices.Insert(command, 0, "PGSSLMODE=require")
 	}
 	if !t.Password.Empty() {
-		command = slices.Insert(command, 0, variable+"="+Quote(t.Password.Reveal()))
+		command = slices.Insert(command, 0, variable+"="+tokens.Quote(t.Password.Reveal()))
 	}
 	return strings.Join(command, " "), nil
 }

@@ -235,7 +235,7 @@ func TestOutputErrorsDoNotQuoteTheOutput(t *testing.T) {
 }
 
 func FuzzSplitCommand(f *testing.F) {
-	for _, seed := range []string{`p a "b c" 'd e' \f`, `''`, `"\`, "p\x00"} {
+	for _, seed := range []string{`p a "b c" 'd e' \f`, `''`, `it\'s $HOME ~`, `"\`, "p\x00"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
@@ -249,7 +249,7 @@ func FuzzSplitCommand(f *testing.F) {
 		// What was split, and quoted again, is the same.
 		quoted := make([]string, len(argv))
 		for i, arg := range argv {
-			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+			quoted[i] = Quote(arg)
 		}
 		again, err := SplitCommand(strings.Join(quoted, " "))
 		if err != nil || !slices.Equal(again, argv) {

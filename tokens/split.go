@@ -77,3 +77,12 @@ func quoted(arg *strings.Builder, rest string) int {
 	}
 	return -1
 }
+
+// Quote quotes word for a POSIX shell, where it needs that. SplitCommand undoes it.
+func Quote(word string) string {
+	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:@"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

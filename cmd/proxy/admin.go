@@ -12,10 +12,10 @@ import (
 
 	"dbvalet/admin"
 	"dbvalet/config"
-	"dbvalet/dsn"
 	"dbvalet/peer"
 	"dbvalet/proxy"
 	"dbvalet/recent"
+	"dbvalet/tokens"
 )
 
 // adminSocket is the name of the admin endpoints' socket in a directory.
@@ -248,7 +248,7 @@ func (d display) adminReady(ln net.Listener) {
 	}
 	command := "curl http://" + ln.Addr().String() + "/  # or open it in a browser"
 	if ln.Addr().Network() == "unix" {
-		command = "curl --unix-socket " + dsn.Quote(ln.Addr().String()) + " http://localhost/"
+		command = "curl --unix-socket " + tokens.Quote(ln.Addr().String()) + " http://localhost/"
 	}
 	fmt.Fprintf(d.people, "admin ready: %s\n  %s\n", ln.Addr(), command)
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dbvalet/dsn"
 	"dbvalet/proxy"
+	"dbvalet/tokens"
 )
 
 // A finding is a database that a cloud has.
@@ -264,7 +264,7 @@ func printRoutes(found []finding, out io.Writer) error {
 			fmt.Fprintln(out, "\nServe one, or write it into your file with \"dbvalet init\":")
 			first = false
 		}
-		fmt.Fprintf(out, "  dbvalet %s\n", dsn.Quote(f.Route))
+		fmt.Fprintf(out, "  dbvalet %s\n", tokens.Quote(f.Route))
 	}
 	return nil
 }

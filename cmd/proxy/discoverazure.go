@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dbvalet/dsn"
+	"dbvalet/tokens"
 	"dbvalet/tokens/azure"
 )
 
@@ -69,10 +69,10 @@ func (p *azurePlace) finding(s azure.Server) finding {
 	case s.EntraUnknown:
 		f.IAM, f.Note = iamUnknown, "Microsoft.DBforMySQL/flexibleServers/administrators/read is missing to know it"
 	case !s.Entra && s.Engine == "mysql":
-		f.Enable = "az mysql flexible-server ad-admin create --resource-group " + dsn.Quote(s.Group) + " --server-name " + s.Name +
+		f.Enable = "az mysql flexible-server ad-admin create --resource-group " + tokens.Quote(s.Group) + " --server-name " + s.Name +
 			" --display-name NAME --object-id ID --identity IDENTITY"
 	case !s.Entra:
-		f.Enable = "az postgres flexible-server update --ids " + dsn.Quote(s.ID) + " --microsoft-entra-auth Enabled"
+		f.Enable = "az postgres flexible-server update --ids " + tokens.Quote(s.ID) + " --microsoft-entra-auth Enabled"
 	}
 	if s.Host == "" || f.IAM == iamOff {
 		return f

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dbvalet/dsn"
+	"dbvalet/tokens"
 	"dbvalet/tokens/gcpconnector"
 )
 
@@ -93,7 +93,7 @@ func enableCloudSQL(i gcpconnector.Instance) string {
 	if separator != "," {
 		text = "^" + separator + "^" + text // as "gcloud topic escaping" has it
 	}
-	return fmt.Sprintf("gcloud sql instances patch %s --project=%s %s", i.Name, i.Project, dsn.Quote("--database-flags="+text))
+	return fmt.Sprintf("gcloud sql instances patch %s --project=%s %s", i.Name, i.Project, tokens.Quote("--database-flags="+text))
 }
 
 // gcpEngine is the engine as people call it: POSTGRES_17 is PostgreSQL 17.

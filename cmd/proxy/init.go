@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"dbvalet/config"
-	"dbvalet/dsn"
 	"dbvalet/proxy"
+	"dbvalet/tokens"
 )
 
 // initOptions are the answers that were given before anything was asked.
@@ -169,9 +169,9 @@ func nextCommands(path string, ours bool, d draft) string {
 	if d.Scheme == "mysql" {
 		client = "mysql"
 	}
-	name := dsn.Quote(d.Name)
+	name := tokens.Quote(d.Name)
 	if !ours {
-		name = "--config " + dsn.Quote(path) + " " + name
+		name = "--config " + tokens.Quote(path) + " " + name
 	}
 	return fmt.Sprintf("wrote %s; next:\n  dbvalet check %s\n  dbvalet %s %[2]s\n  dbvalet %[2]s", path, name, client)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dbvalet/config"
-	"dbvalet/dsn"
+	"dbvalet/tokens"
 )
 
 // userFilePath is where a user's own configuration is, so that its routes can be named without more;
@@ -36,7 +36,7 @@ func ownWords(path string, info fs.FileInfo) error {
 	}
 	advice := "name a file with --config"
 	if !errors.Is(err, errOthers) {
-		advice = "run chmod go-w " + dsn.Quote(path) + ", or " + advice
+		advice = "run chmod go-w " + tokens.Quote(path) + ", or " + advice
 	}
 	return &config.Error{File: path, Err: fmt.Errorf("not read as the user's own configuration: %w", err), Advice: advice}
 }

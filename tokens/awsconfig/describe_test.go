@@ -300,3 +300,9 @@ func TestServiceCallsTellCredentialsFromAnswers(t *testing.T) {
 		}
 	}
 }
+
+func TestProfileIsQuotedForTheShell(t *testing.T) {
+	if got, want := command("aws sso login", "my team's"), `"aws sso login --profile 'my team'\''s'"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

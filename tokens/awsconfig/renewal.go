@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"dbvalet/tokens"
 )
 
 // renewal names where the credentials come from, and says how to get new ones.
@@ -40,7 +42,7 @@ func webIdentity(l *loaded) bool {
 // command quotes a command of the AWS CLI for a profile.
 func command(text, profile string) string {
 	if profile != "default" {
-		text += " --profile " + profile
+		text += " --profile " + tokens.Quote(profile)
 	}
 	return `"` + text + `"`
 }

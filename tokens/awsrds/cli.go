@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"dbvalet/dsn"
+	"dbvalet/tokens"
 	"dbvalet/tokens/awsconfig"
 )
 
@@ -30,10 +30,10 @@ func (c CLI) Options() string {
 	options := ""
 	region, _ := Region(c.Host)
 	if region = cmp.Or(region, c.Region); region != "" {
-		options += " --region " + dsn.Quote(region)
+		options += " --region " + tokens.Quote(region)
 	}
 	if c.Profile != "" {
-		options += " --profile " + dsn.Quote(c.Profile)
+		options += " --profile " + tokens.Quote(c.Profile)
 	}
 	return options
 }
@@ -56,7 +56,7 @@ func (c CLI) name() string {
 		return strings.ToUpper(c.kind().noun)
 	}
 	name, _, _ := strings.Cut(host, ".")
-	return dsn.Quote(name)
+	return tokens.Quote(name)
 }
 
 // AskIAM is the command that makes d ask IAM. The profile may be empty, which is that of the CLI itself.
@@ -65,7 +65,7 @@ func (d Database) AskIAM(profile string) string {
 	if d.Cluster {
 		k = clusters
 	}
-	return k.askIAM(dsn.Quote(d.Name), CLI{Region: d.Region, Profile: profile}.Options())
+	return k.askIAM(tokens.Quote(d.Name), CLI{Region: d.Region, Profile: profile}.Options())
 }
 
 // A kind is what may be behind an endpoint, in the words of the CLI.
