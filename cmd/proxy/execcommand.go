@@ -36,12 +36,13 @@ options, --admin and --metrics.
                                               NAME is the route's, in capitals, with _
                                               for all but letters and digits
 
-Variables that would get in the way, such as PGPASSWORD, PGSERVICE and MYSQL_PWD, are
-taken out. Your PGSSLMODE stays, for other servers: on a socket most clients don't look
-at it. node-postgres does: give it DATABASE_URL. With --tcp there are ports only, for
-commands that don't know sockets; PGSSLMODE is disable there, or, where you have one that
-insists on TLS, none. With --unix there are sockets only. MariaDB's programs from 11.4 on insist on TLS on a socket:
-give them --protocol=TCP, or --skip-ssl.`,
+Variables that would get in the way, such as PGPASSWORD, PGSERVICE and MYSQL_PWD,
+are taken out. Your PGSSLMODE stays, for other servers: on a socket most clients
+don't look at it. node-postgres does: give it DATABASE_URL. With --tcp there are
+ports only, for commands that don't know sockets; PGSSLMODE is disable there, or,
+where you have one that insists on TLS, none. With --unix there are sockets only.
+MariaDB's programs from 11.4 on insist on TLS on a socket: give them --protocol=TCP,
+or --skip-ssl.`,
 		Example: execExamples,
 		Args:    cobra.ArbitraryArgs,
 
