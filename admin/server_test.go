@@ -303,6 +303,33 @@ func TestClientThatMayNotComeInIsServedNothing(t *testing.T) {
 	}
 }
 
+// The place at which one of them came is for the next visitor.
+func TestClientsThatMayNotComeInLeaveTheirPlaces(t *testing.T) {
+	var refusing atomic.Bool
+	refusing.Store(true)
+	s := serves(t, listenTCP(t), func(s *Server) {
+		s.Admit = func(net.Conn) error {
+			if refusing.Load() {
+				return errors.New("connections of user \"bob\" are not allowed here")
+			}
+			return nil
+		}
+	})
+	told := 0
+	for told < 2*maxConns {
+		conn := s.dial(t)
+		_, _ = io.WriteString(conn, head(getStatus, "Host: localhost"))
+		answer, _ := io.ReadAll(conn)
+		if strings.Contains(string(answer), `user "bob"`) {
+			told++
+		}
+	}
+	refusing.Store(false)
+	if response, _ := s.asks(t, http.MethodGet, "/status"); response.StatusCode != 200 {
+		t.Errorf("who may come in got %s, want 200", response.Status)
+	}
+}
+
 // Those who may not come in are told so as long as there are few of them, and keep nobody waiting who may.
 func TestClientsThatMayNotComeInTakeNoPlaces(t *testing.T) {
 	const many = 2 * maxConns
