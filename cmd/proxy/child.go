@@ -42,9 +42,6 @@ func (c *child) run(signals <-chan os.Signal, started func()) (status int, err e
 	close(over)
 	<-passed
 	<-followed
-	for len(signals) > 0 {
-		<-signals // which came with the end, and would hurry what comes now
-	}
 	if c.cmd.ProcessState == nil {
 		return 0, fmt.Errorf("wait for %s: %w", c.cmd.Args[0], err)
 	}

@@ -65,7 +65,7 @@ func (e *execution) run(cmd *cobra.Command, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	v := &valet{options: options{signals: signals}, display: d}
+	v := &valet{display: d} // without the signals: what was typed to end the command may come after its end
 	if v.sights, err = openSights(c, d.log); err != nil {
 		return err
 	}
