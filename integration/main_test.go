@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"dbvalet/integration/servers"
@@ -27,6 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	hearSignals()
 	dir, err := os.MkdirTemp("", "dbvalet-test-")
 	if err != nil {
 		return report(err)
@@ -41,6 +44,16 @@ func runTests(m *testing.M) int {
 		return report(err)
 	}
 	return m.Run()
+}
+
+// hearSignals has dbvalet get the signals that the tests are to ignore, as what a shell runs in the
+// background does: it would ignore them too.
+func hearSignals() {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 func build(out, env string, flags ...string) error {
