@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,33 +22,20 @@ type shownPage struct {
 	*browser
 	url    string
 	status atomic.Value // of []object, the routes
+	end    func()
 }
 
 // showPage serves the page with some routes, and waits until the browser shows it.
 func showPage(t *testing.T, opened args, routes ...object) *shownPage {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &shownPage{url: "http://" + ln.Addr().String() + "/"}
 	p.shows(routes...)
-	server := &admin.Server{
-		Status:       func() any { return object{"version": "1", "state": "ready", "routes": p.status.Load()} },
-		CloseSession: func(context.Context, string) error { return nil },
-		Reload: func(context.Context) admin.Outcome {
-			return admin.Outcome{Err: errors.New("orders has no database"), Hint: "say which"}
-		},
-	}
-	ctx, end := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		end()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	p.end = p.serve(t, ln)
+	t.Cleanup(func() { p.end() })
 	p.browser = startBrowser(t)
 	request := args{"url": p.url}
 	for key, value := range opened {
@@ -56,6 +44,37 @@ func showPage(t *testing.T, opened args, routes ...object) *shownPage {
 	p.do("open", request)
 	p.sees("#link", "Live")
 	return p
+}
+
+// serve serves the page until end is called.
+func (p *shownPage) serve(t *testing.T, ln net.Listener) (end func()) {
+	server := &admin.Server{
+		Status:       func() any { return object{"version": "1", "state": "ready", "routes": p.status.Load()} },
+		CloseSession: func(context.Context, string) error { return nil },
+		Reload: func(context.Context) admin.Outcome {
+			return admin.Outcome{Err: errors.New("orders has no database"), Hint: "say which"}
+		},
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, ln) }()
+	return func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// restart has another run of the program serve the page.
+func (p *shownPage) restart() {
+	p.t.Helper()
+	p.end()
+	ln, err := net.Listen("tcp", strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.end = p.serve(p.t, ln)
 }
 
 func (p *shownPage) shows(routes ...object) { p.status.Store(routes) }
@@ -198,5 +217,22 @@ func TestLateAnswerDoesNotReplaceWhatTheStreamSays(t *testing.T) {
 	p.sees("h2", "third")
 	if got := outcome[[]string](p.browser, "run", args{"script": "said"}); len(got) > 0 {
 		t.Errorf("the page said %q, want it to stay live", got)
+	}
+}
+
+// The page of the run before has a token that is good for nothing any more.
+func TestPageOfAnotherRunDoesNotLookAlive(t *testing.T) {
+	p := showPage(t, nil, servedRoute("a"))
+	p.do("run", args{"script": `new MutationObserver(() => console.warn('it says ' + document.getElementById('link-text').textContent)).observe(document.getElementById('link-text'), {childList: true})`})
+	p.do("hold", args{"path": "/", "fails": "/nothing"})
+	p.restart()
+	p.do("held", nil) // it is loaded again, but not yet there
+	p.do("release", nil)
+	p.sees("#link", "Live")
+	p.click("#reload")
+	p.sees("#news", "say which")
+	said := outcome[[]string](p.browser, "complaints", nil)
+	if slices.Contains(said, "it says Live") || !slices.ContainsFunc(said, func(text string) bool { return strings.HasPrefix(text, "it says ") }) {
+		t.Errorf("the console has %q, want that the page before was not live once the connection was lost", said)
 	}
 }

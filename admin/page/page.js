@@ -425,7 +425,10 @@ function listen() {
   source = new EventSource('/events');
   source.addEventListener('hello', event => {
     const hello = JSON.parse(event.data);
-    if (hello.run !== meta('run')) location.reload(); // another run has another token, and may have another page
+    if (hello.run !== meta('run')) { // another run has another token, and may have another page
+      event.target.close(); // what it says is for that page, and this one is not to look alive
+      location.reload();
+    }
     ahead = Date.parse(hello.now) - Date.now();
   });
   source.addEventListener('message', event => {

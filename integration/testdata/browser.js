@@ -43,8 +43,9 @@ async function tab({url}) {
 // hold keeps the answer for a path back until release, and has another fail once.
 let held;
 async function hold({path, fails}) {
-  await page.route('**' + fails, route => route.abort(), {times: 1});
-  held = new Promise((got, failed) => page.route('**' + path, route => route.fetch().then(response => got({route, response}), failed), {times: 1}));
+  const at = path => url => url.pathname === path;
+  await page.route(at(fails), route => route.abort(), {times: 1});
+  held = new Promise((got, failed) => page.route(at(path), route => route.fetch().then(response => got({route, response}), failed), {times: 1}));
 }
 
 const steps = {
