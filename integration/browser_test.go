@@ -3,6 +3,7 @@ package integration
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"os/exec"
@@ -25,14 +26,14 @@ type browser struct {
 // startBrowser runs one until the test ends.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	cmd, err := servers.Browser(t.Context(), filepath.Join("testdata", "browser.js"))
+	cmd, err := servers.Browser(context.WithoutCancel(t.Context()), filepath.Join("testdata", "browser.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// What Chromium writes, it writes there.
 	cmd.Env = append(cmd.Env, "HOME="+t.TempDir())
 	b := &browser{t: t, cmd: cmd}
-	cmd.Stderr, cmd.WaitDelay = &b.errors, time.Second
+	cmd.Stderr, cmd.WaitDelay = &b.errors, patience
 	if b.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +49,13 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
-// stop closes it, and with it Chromium.
+// stop closes it, and with it Chromium, which until then writes into its home.
 func (b *browser) stop() {
 	b.in.Close()
 	limit := time.AfterFunc(patience, func() { b.cmd.Process.Kill() })
 	defer limit.Stop()
 	_, _ = io.Copy(io.Discard, b.out)
-	if err := b.cmd.Wait(); err != nil && b.t.Context().Err() == nil {
+	if err := b.cmd.Wait(); err != nil {
 		b.t.Errorf("the browser's script: %v\n%s", err, b.errors.String())
 	}
 }
