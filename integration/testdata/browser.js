@@ -25,7 +25,7 @@ async function open({url, scheme = 'light', width = 1200, scripts = true, bypass
   if (stopped) await page.clock.install();
   page.on('dialog', d => { complaints.push('dialog: ' + d.message()); d.dismiss(); });
   const answer = await page.goto(url);
-  if (stopped) await page.clock.pauseAt(Date.now() + 1000);
+  if (stopped) await page.clock.pauseAt(Date.now() + 60_000); // which has not come yet in the page
   return {status: answer.status(), policy: answer.headers()['content-security-policy']};
 }
 
