@@ -66,10 +66,7 @@ type knock struct {
 
 var knocks = map[string]knock{
 	"psql": {"psql", func(t *testing.T, addr string) *exec.Cmd {
-		host, port := filepath.Dir(addr), strings.TrimPrefix(filepath.Base(addr), ".s.PGSQL.")
-		if !filepath.IsAbs(addr) {
-			host, port, _ = net.SplitHostPort(addr)
-		}
+		host, port := postgresPlace(addr)
 		cmd, err := servers.Client(t.Context(), "18", "psql", "-X", "-w", "-A", "-t", "-c", "SELECT 'served'",
 			"host="+host+" port="+port+" user=whoever dbname=orders")
 		if err != nil {
@@ -78,19 +75,30 @@ var knocks = map[string]knock{
 		return cmd
 	}, "FATAL:"},
 	"mysql": {"mysql", func(t *testing.T, addr string) *exec.Cmd {
-		args := []string{"-u", "whoever", "-N", "-B", "-e", "SELECT 'served'"}
-		if filepath.IsAbs(addr) {
-			args = append(args, "-S", addr)
-		} else {
-			host, port, _ := net.SplitHostPort(addr)
-			args = append(args, "-h", host, "-P", port, "--protocol=tcp")
-		}
-		cmd, err := servers.MySQLClient(t.Context(), "mysql9", "mysql", args...)
+		cmd, err := servers.MySQLClient(t.Context(), "mysql9", "mysql", append([]string{"-u", "whoever", "-N", "-B", "-e", "SELECT 'served'"}, mysqlPlace(addr)...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return cmd
 	}, "ERROR 1045"},
+}
+
+// postgresPlace is how libpq calls addr, a port or a socket.
+func postgresPlace(addr string) (host, port string) {
+	if filepath.IsAbs(addr) {
+		return filepath.Dir(addr), strings.TrimPrefix(filepath.Base(addr), ".s.PGSQL.")
+	}
+	host, port, _ = net.SplitHostPort(addr)
+	return host, port
+}
+
+// mysqlPlace are the arguments with which MySQL's programs go to addr.
+func mysqlPlace(addr string) []string {
+	if filepath.IsAbs(addr) {
+		return []string{"-S", addr}
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	return []string{"-h", host, "-P", port, "--protocol=tcp"}
 }
 
 // at knocks as the user uid, from n if that is not nil, and returns what the client prints. env is

@@ -65,7 +65,7 @@ func interact(t *testing.T, cmd *exec.Cmd, name string) *interactive {
 // openPSQL opens psql on a listener, under a name of its own.
 func openPSQL(t *testing.T, addr, application string) *interactive {
 	t.Helper()
-	host, port, _ := strings.Cut(addr, ":")
+	host, port := postgresPlace(addr)
 	cmd, err := servers.Client(t.Context(), "18", "psql", "-X", "-w", "-A", "-t", "-q", "-v", "VERBOSITY=verbose",
 		fmt.Sprintf("host=%s port=%s user=whoever dbname=orders", host, port))
 	if err != nil {
@@ -111,11 +111,15 @@ func (i *interactive) isTold() {
 	}
 }
 
-// A pageTest is a dbvalet with an admin listener, what stands behind it, and a browser.
+// A pageTest is a dbvalet with an admin listener, what stands behind it, and a browser. Clients whose
+// program is to be known come by a socket: on a port a busy machine may take longer to find it than dbvalet
+// looks for it.
 type pageTest struct {
 	*browser
 	v   *valet
 	url string
+	// Where the routes are.
+	orders, ordersSocket, stock, stockSocket, reports string
 	// restart starts dbvalet again, with the same admin listener.
 	restart func()
 	secrets []string
@@ -124,18 +128,26 @@ type pageTest struct {
 func startPage(t *testing.T) *pageTest {
 	t.Helper()
 	p, m := pg18(t), mysqlServer(t, servers.MySQLOptions{Version: "mariadb11"})
+	sockets, err := os.MkdirTemp("", "dbvalet-page-") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(sockets) })
 	routes := []string{
-		iamRoute(p, "name=orders"),
-		mysqlRoute("clear", m, "auth=env:STOCK_PASSWORD", "name=stock"),
+		iamRoute(p, "name=orders", "listen="+sockets),
+		mysqlRoute("clear", m, "auth=env:STOCK_PASSWORD", "name=stock", "listen="+sockets),
 		route("scram", p, secretFile(t, "wrong"), "name=reports"),
 	}
 	run := func(admin string) *valet {
-		return startCommand(t, command(t, program, append(p.AWSEnvironment(), "STOCK_PASSWORD="+m.ClearPassword), append([]string{"--admin=" + admin, "--landlock=off"}, routes...)...), len(routes))
+		return startCommand(t, command(t, program, append(p.AWSEnvironment(), "STOCK_PASSWORD="+m.ClearPassword), append([]string{"--admin=" + admin, "--landlock=off"}, routes...)...), len(routes)+2)
 	}
-	pt := &pageTest{browser: startBrowser(t), v: run("127.0.0.1:0"), secrets: []string{p.SecretAccessKey, m.ClearPassword, "X-Amz-Signature"}}
-	admin := pt.v.next("admin ready", 0).str("listener")
-	pt.url = "http://" + admin + "/"
-	pt.restart = func() { pt.v = run(admin) }
+	admin := freeAddr(t)
+	pt := &pageTest{browser: startBrowser(t), url: "http://" + admin + "/", secrets: []string{p.SecretAccessKey, m.ClearPassword, "X-Amz-Signature"}}
+	pt.restart = func() {
+		pt.v = run(admin)
+		pt.orders, pt.ordersSocket, pt.stock, pt.stockSocket, pt.reports = pt.v.addrs[0], pt.v.addrs[1], pt.v.addrs[2], pt.v.addrs[3], pt.v.addrs[4]
+	}
+	pt.restart()
 	return pt
 }
 
@@ -157,9 +169,9 @@ func TestStatusPage(t *testing.T) {
 	}
 	b.sees("#link", "Live")
 
-	first := openPSQL(t, b.v.addrs[0], "nightly report")
-	second := openPSQL(t, b.v.addrs[0], hostile)
-	mariadb := openMariaDB(t, b.v.addrs[1])
+	first := openPSQL(t, b.ordersSocket, "nightly report")
+	second := openPSQL(t, b.ordersSocket, hostile)
+	mariadb := openMariaDB(t, b.stockSocket)
 	b.showsSessions(first)
 	b.countsDown()
 	b.copies()
@@ -184,8 +196,7 @@ func TestStatusPage(t *testing.T) {
 // openMariaDB opens the client of MariaDB.
 func openMariaDB(t *testing.T, addr string) *interactive {
 	t.Helper()
-	host, port, _ := strings.Cut(addr, ":")
-	cmd, err := servers.MySQLClient(t.Context(), "mariadb11", "mariadb", "--unbuffered", "--batch", "--skip-column-names", "--skip-ssl", "-h", host, "-P", port, "-u", "whoever", "-D", "orders")
+	cmd, err := servers.MySQLClient(t.Context(), "mariadb11", "mariadb", append([]string{"--unbuffered", "--batch", "--skip-column-names", "--skip-ssl", "-u", "whoever", "-D", "orders"}, mysqlPlace(addr)...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +229,7 @@ func (b *pageTest) showsSessions(first *interactive) {
 	b.sees(inRoute("orders", ".legend"), "tls")
 	// The row is the same element after other sessions have come.
 	b.do("mark", args{"selector": "tbody tr"})
-	third := openPSQL(b.t, b.v.addrs[0], "a third")
+	third := openPSQL(b.t, b.orders, "a third")
 	b.sees(row, "a third")
 	if !outcome[bool](b.browser, "marked", args{"selector": "tbody tr"}) {
 		b.t.Error("the rows are made anew when one is added")
@@ -245,15 +256,15 @@ func (b *pageTest) countsDown() {
 // copies presses each of a route's buttons for that.
 func (b *pageTest) copies() {
 	b.t.Helper()
-	host, port, _ := strings.Cut(b.v.addrs[0], ":")
+	host, port, _ := strings.Cut(b.orders, ":")
 	for label, want := range map[string]string{
 		"Copy the psql command of orders":  "psql -h " + host + " -p " + port + " -U app -d orders",
-		"Copy the URL of orders":           "postgres://app@" + b.v.addrs[0] + "/orders?sslmode=disable",
-		"Copy the mysql command of stock":  "mysql -h 127.0.0.1 -P " + strings.TrimPrefix(b.v.addrs[1], "127.0.0.1:") + " -u clear",
+		"Copy the URL of orders":           "postgres://app@" + b.orders + "/orders?sslmode=disable",
+		"Copy the mysql command of stock":  "mysql -h 127.0.0.1 -P " + strings.TrimPrefix(b.stock, "127.0.0.1:") + " -u clear",
 		"Copy the psql command of reports": "-U scram",
 	} {
 		b.click(`button[aria-label="` + label + `"]`)
-		b.sees("#news", "Copied: ")
+		b.sees("#news", want)
 		if got := outcome[string](b.browser, "clipboard", nil); !strings.Contains(got, want) {
 			b.t.Errorf("%s: got %q, want %q", label, got, want)
 		}
@@ -263,7 +274,7 @@ func (b *pageTest) copies() {
 // showsErrors has a login fail.
 func (b *pageTest) showsErrors() {
 	b.t.Helper()
-	host, port, _ := strings.Cut(b.v.addrs[2], ":")
+	host, port, _ := strings.Cut(b.reports, ":")
 	if _, _, err := client(b.t, "18", "psql", "-X", "-w", "-c", "SELECT 1", "host="+host+" port="+port+" user=x dbname=orders"); err == nil {
 		b.t.Error("a wrong password was accepted")
 	}
