@@ -310,7 +310,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	p := pgSecrets(t)
 	storedRole(t, p, "drain", "first")
 	admin := freeAddr(t)
-	v := startCommand(t, command(t, program, nil, "--admin", admin, "--drain-delay=3s", "--drain-timeout=5s", "--exit-zero-on-sigterm=false",
+	v := startCommand(t, command(t, program, nil, "--admin", admin, "--drain-delay=10s", "--drain-timeout=10s", "--exit-zero-on-sigterm=false",
 		route("drain", p, secretFile(t, "first"))), 1)
 	const workers = 20
 	ended := make(chan error, workers)
