@@ -75,7 +75,7 @@ func openTerminal(t *testing.T) (inside, outside *os.File) {
 }
 
 func TestCheckUsesSignsAndColourOnATerminalThatHasThem(t *testing.T) {
-	addr := closedPort(t)
+	addr := freeAddr(t)
 	for _, row := range []struct {
 		name      string
 		env       []string

@@ -251,7 +251,7 @@ func TestCheckOfARouteThatWorks(t *testing.T) {
 func TestCheckEndsWithTheStatusOfTheFirstRouteThatFails(t *testing.T) {
 	p := pg18(t)
 	good := route("scram", p, "name=good", secretFile(t, p.SCRAMPassword))
-	dial := "postgres://app@db.example.com/orders?auth=env:PASSWORD&name=dial&dial=" + closedPort(t)
+	dial := "postgres://app@db.example.com/orders?auth=env:PASSWORD&name=dial&dial=" + freeAddr(t)
 	missing := "postgres://app@127.0.0.1/orders?auth=env:MISSING&name=missing"
 	c := check(t, []string{"PASSWORD=x"}, good, dial, missing)
 	if c.status != 13 || len(c.reports) != 3 || !c.reports[0].OK || c.reports[2].ExitStatus != 11 {
@@ -260,17 +260,6 @@ func TestCheckEndsWithTheStatusOfTheFirstRouteThatFails(t *testing.T) {
 	if _, stderr, status := runCheck(t, nil, "postgres://db.example.com/orders"); status != 2 || !strings.Contains(stderr, "auth=") {
 		t.Errorf("status %d, %q, want 2 for a route that is wrong", status, stderr)
 	}
-}
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func TestCheckFindsFaultsOfIdentityAndCredential(t *testing.T) {
@@ -320,7 +309,7 @@ func TestCheckFindsFaultsOfTheNetwork(t *testing.T) {
 	findAll(t, []fault{
 		{name: "name that does not exist", route: "postgres://app@nowhere.invalid/orders?" + secretFile(t, "pw"), step: "dns",
 			text: []string{"look up nowhere.invalid: "}, advice: []string{"VPN"}},
-		{name: "port where nobody listens", route: rds(closedPort(t)), step: "tcp",
+		{name: "port where nobody listens", route: rds(freeAddr(t)), step: "tcp",
 			text: []string{"connection refused"}, advice: []string{"nobody listens on port", "aws rds describe-db-instances --db-instance-identifier orders --region us-east-1 --query 'DBInstances[0].[DBInstanceStatus,Endpoint.Port]'"}},
 		{name: "packets that are dropped", route: rds(deaf(t)), args: []string{"--timeout=1s"}, step: "tcp",
 			text: []string{"no answer in time"}, advice: []string{"security group", "aws ec2 authorize-security-group-ingress --group-id GROUP --protocol tcp --port "}},

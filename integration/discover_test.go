@@ -38,7 +38,7 @@ func TestDiscoveredRouteLogsIn(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "dbvalet.yaml")
 	yaml, _, _ := toItsEnd(t, env, "", "discover", "aws", "--yaml", "--user=app")
-	_, port := unusedAddr(t)
+	port := freePort(t)
 	yaml = strings.Replace(yaml, "listen: 127.0.0.1:5432", "listen: 127.0.0.1:"+port, 1) + "    dial: " + p.Addr() + "\n    ca: " + p.CAFile + "\n"
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)

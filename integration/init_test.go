@@ -9,17 +9,11 @@ import (
 	"testing"
 )
 
-// unusedAddr is an address on which nobody listens now.
-func unusedAddr(t *testing.T) (addr, port string) {
+// freePort is the port of a freeAddr.
+func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	addr = ln.Addr().String()
-	_, port, _ = net.SplitHostPort(addr)
-	return addr, port
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	return port
 }
 
 // configured starts dbvalet with names of routes in the user's own file, which is in home.
@@ -32,14 +26,15 @@ func configured(t *testing.T, home string, env []string, names ...string) *valet
 func TestInitsFileServesPSQL(t *testing.T) {
 	p := pg18(t)
 	home := t.TempDir()
-	addr, port := unusedAddr(t)
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
 	first := strings.Replace(iamRoute(p), "listen=127.0.0.1:0&", "", 1)
 	_, stderr, status := toItsEnd(t, []string{"HOME=" + home}, "", "init", "--yes", "--upstream", first, "--port", port, "--name=orders")
 	if status != 0 {
 		t.Fatalf("status %d\n%s", status, stderr)
 	}
 	second := strings.Replace(route("scram", p, "auth=env:PW"), "listen=127.0.0.1:0&", "", 1)
-	_, port = unusedAddr(t)
+	port = freePort(t)
 	// The answers: where it is, the port, the name, and that it may be written.
 	_, stderr, status = toItsEnd(t, []string{"HOME=" + home}, second+"\n"+port+"\nscram\ny\n", "init")
 	if status != 0 || !strings.Contains(stderr, "dbvalet psql scram") {
@@ -57,7 +52,7 @@ func TestInitsFileServesPSQL(t *testing.T) {
 func TestInitTalksToSomebodyInTerminal(t *testing.T) {
 	p := pg18(t)
 	home := t.TempDir()
-	_, port := unusedAddr(t)
+	port := freePort(t)
 	pane := newTerminal(t, append(p.AWSEnvironment(), "HOME="+home)...)
 	pane.enter(program + " init")
 	pane.awaitTexts("Database: ")

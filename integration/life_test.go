@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,15 +57,31 @@ func yamlRoute(name, url, listen string, more ...string) string {
 	return fmt.Sprintf("  - name: %s\n    upstream: '%s'\n    listen: '%s'\n", name, url, listen) + strings.Join(more, "")
 }
 
-// freeAddr is an address that nobody listens on just now.
+// Ports from firstPort on are below those of which the kernel gives one to whoever asks for any.
+const (
+	firstPort = 20_000
+	portRange = 10_000
+)
+
+// ports counts those that tests were given, from anywhere in the range on.
+var ports = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32N(portRange))
+	return &n
+}()
+
+// freeAddr is an address that nobody listens on, and that nobody else gets meanwhile.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range portRange {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+int(ports.Add(1)%portRange)))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // startFile runs dbvalet with a file of so many routes.

@@ -40,7 +40,7 @@ tabs.onmessage = event => seen.push(event.data);
 // left opens the page of a program, runs a script there, and has dbvalet start where the program was.
 func left(t *testing.T, script string) (b *browser, url string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}

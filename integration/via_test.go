@@ -387,7 +387,7 @@ func TestRefusalsOfABastionAreTold(t *testing.T) {
 // ssh -D is a SOCKS5 proxy that we did not write.
 func TestDatabaseBehindASOCKSProxyIsReached(t *testing.T) {
 	y := newYard(t)
-	_, port, err := net.SplitHostPort(closedAddr(t))
+	_, port, err := net.SplitHostPort(freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -472,15 +472,4 @@ func TestWayToAnHTTPSProxyIsVerified(t *testing.T) {
 		!strings.Contains(e.Hint, "a certificate that this machine trusts") {
 		t.Errorf("got %v (hint: %s)", e, e.Hint)
 	}
-}
-
-// closedAddr is an address where nobody listens.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	return ln.Addr().String()
 }
