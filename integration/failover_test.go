@@ -66,8 +66,8 @@ func TestWriterIsFoundAfterAFailover(t *testing.T) {
 	if err := b.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	short := start(t, nil, "postgres://scram@"+hosts+options+"&target_session_attrs=read-write&connect_timeout=1")
-	e := refusal(t, short.conninfo()+" sslmode=disable")
+	other := start(t, nil, "postgres://scram@"+hosts+options+"&target_session_attrs=read-write&connect_timeout=10")
+	e := refusal(t, other.conninfo()+" sslmode=disable")
 	if e.Code != "57P03" || !strings.Contains(e.Message, a.Addr()+": the server is read-only") || !strings.Contains(e.Message, b.Addr()+": connect: connection refused") {
 		t.Errorf("got %v, want 57P03 and what each host was", e)
 	}
