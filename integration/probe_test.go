@@ -5,13 +5,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"dbvalet/integration/servers"
 )
 
 // TestProbesOfAPostgresRouteLeaveNoTrace connects and closes, as a load balancer does. What MySQL makes of
 // it is in mysql_probe_test.go.
 func TestProbesOfAPostgresRouteLeaveNoTrace(t *testing.T) {
 	const probes = 100
-	p := pg18(t)
+	p := ownServer(t, servers.Options{Settings: map[string]string{"log_checkpoints": "off"}}) // so that it logs nothing else
 	v := start(t, p.AWSEnvironment(), iamRoute(p))
 	before, err := os.ReadFile(p.LogFile())
 	if err != nil {
