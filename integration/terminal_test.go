@@ -26,7 +26,10 @@ func TestControlCInPSQLCancelsTheQueryAndNoMore(t *testing.T) {
 		x.enter("SELECT 'goes on " + n + "', pg_backend_pid() > 0;")
 		x.awaitLine("goes on " + n + "|t")
 	}
-	x.keys("C-c") // at the prompt it means nothing, and takes back what was typed before psql has seen it
+	x.await("the prompt", func(text string) bool {
+		return strings.HasSuffix(strings.TrimRight(text, " \n"), "\n"+p.Database+"=>")
+	})
+	x.keys("C-c") // there it means nothing, and takes back what was typed before psql has seen it
 	x.await("the next prompt", func(text string) bool {
 		return strings.HasSuffix(strings.TrimRight(text, " \n"), "^C\n"+p.Database+"=>")
 	})
