@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,9 +93,8 @@ func (x *terminal) clear() {
 // status is that of the line that the shell was given.
 func (x *terminal) status() int {
 	x.t.Helper()
-	text := x.await("its status", func(text string) bool { return strings.Contains(text, "ended with ") })
-	_, rest, _ := strings.Cut(text, "ended with ")
-	number, _, _ := strings.Cut(rest, ".")
+	ended := regexp.MustCompile(`ended with (\d+)\.\n`)
+	number := ended.FindStringSubmatch(x.await("its status", ended.MatchString))[1]
 	n, err := strconv.Atoi(number)
 	if err != nil {
 		x.t.Fatalf("got status %q", number)
