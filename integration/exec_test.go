@@ -400,14 +400,15 @@ func TestExecsVariablesAreForDriversWhateverTheUserSaysAboutTLS(t *testing.T) {
 	}
 }
 
-// answers prints each signal that it gets, and ends with TERM.
+// answers prints each signal that it gets, and ends with TERM. Its reading has an end, as a shell does not
+// notice before that what it gets right before it reads.
 const answers = `for s in HUP INT QUIT USR1 USR2; do trap "echo $s" $s; done; trap 'echo TERM; exit 7' TERM
-echo ready; while :; do read x; done`
+echo ready; while :; do read -r -t 0.1 x; done`
 
 func TestSignalsReachTheCommand(t *testing.T) {
 	p := pg18(t)
 	l := newBench(t, p.AWSEnvironment())
-	r := l.start("exec", "--log-level=debug", iamRoute(p), "--", "sh", "-c", answers)
+	r := l.start("exec", "--log-level=debug", iamRoute(p), "--", "bash", "-c", answers)
 	if got := r.line(); got != "ready" {
 		t.Fatalf("got %q", got)
 	}

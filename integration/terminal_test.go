@@ -151,7 +151,7 @@ func TestCommandHasTheTerminal(t *testing.T) {
 	}
 
 	// What is typed comes once, and ends dbvalet only with the command. Two signals at a time would be one.
-	x.shell("dbvalet exec --log-level=debug '" + iamRoute(p) + "' -- bash -c 'trap \"echo interrupted\" INT; trap \"echo quit\" QUIT; echo begun; until [ \"$x\" = end ]; do read -r x; done'")
+	x.shell("dbvalet exec --log-level=debug '" + iamRoute(p) + "' -- bash -c 'trap \"echo interrupted\" INT; trap \"echo quit\" QUIT; echo begun; until [ \"$x\" = end ]; do read -r -t 0.1 x; done'")
 	x.await("its begin", func(text string) bool { return strings.Contains(text, "\nbegun\n") })
 	x.keys("C-c")
 	x.await("the command's answer", func(text string) bool { return strings.Contains(text, "interrupted\n") })
