@@ -146,16 +146,17 @@ func (l *bench) start(args ...string) *execution {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { out.Close() })
-	if err := out.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	const enough = 4 * patience // a command may do several things
+	if err := out.SetReadDeadline(time.Now().Add(enough)); err != nil {
 		l.t.Fatal(err)
 	}
 	r.cmd.Stdout, r.cmd.Stderr, r.stdout = in, r.stderr, bufio.NewReader(out)
-	r.cmd.WaitDelay = time.Second // a command that is left behind has stderr still
+	r.cmd.WaitDelay = patience // a command that is left behind has stderr still
 	if err := r.cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
 	in.Close()
-	timer := time.AfterFunc(patience, func() { r.cmd.Process.Kill() })
+	timer := time.AfterFunc(enough, func() { r.cmd.Process.Kill() })
 	l.t.Cleanup(func() { timer.Stop(); r.cmd.Process.Kill() })
 	return r
 }
