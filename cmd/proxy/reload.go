@@ -68,9 +68,10 @@ func (v *valet) reload(sessions context.Context, why string) error {
 	defer v.tell(ready)
 	before := v.fleet.served()
 	old := v.fleet.inForce()
+	files := v.watch.look()
 	next, err := v.load()
 	if err == nil {
-		err = v.apply(sessions, next)
+		err = v.apply(sessions, next, files)
 	}
 	v.sights.metrics.Reloaded(err)
 	if err != nil {
@@ -87,9 +88,9 @@ func (v *valet) reload(sessions context.Context, why string) error {
 	return nil
 }
 
-// apply puts next into force. A route that could not be served before, and has not changed, may fail
+// apply puts next into force, which was read when files had been looked at. A route that could not be served before, and has not changed, may fail
 // again.
-func (v *valet) apply(sessions context.Context, next *config.Config) error {
+func (v *valet) apply(sessions context.Context, next *config.Config, files []sight) error {
 	if len(next.Routes) == 0 {
 		return usageError{errNoRoute}
 	}
@@ -111,7 +112,7 @@ func (v *valet) apply(sessions context.Context, next *config.Config) error {
 		p.undo()
 		return usageError{err}
 	}
-	v.watch.note(next)
+	v.watch.note(next, files)
 	v.fleet.launch(sessions, p)
 	return nil
 }

@@ -32,13 +32,33 @@ type sight struct {
 	inode any
 }
 
-// note remembers the files of c as they are.
-func (w *watch) note(c *config.Config) {
+// note remembers the files of c. before is what they were like before c was read: what has changed since,
+// c may or may not say. Nil: nobody has looked.
+func (w *watch) note(c *config.Config, before []sight) {
+	known := w.dirs
 	w.paths, w.dirs = slices.Clone(c.Files), c.Dirs
 	for _, r := range c.Routes {
 		w.paths = append(w.paths, files(r)...)
 	}
-	w.noted, w.pending = w.look(), nil
+	w.noted, w.pending = []sight{}, nil
+	inKnown := func(path string) bool {
+		dir := filepath.Dir(path)
+		return slices.Contains(w.dirs, dir) && slices.Contains(known, dir)
+	}
+	for _, s := range w.look() {
+		switch i := slices.IndexFunc(before, func(was sight) bool { return was.path == s.path }); {
+		case i >= 0:
+			w.noted = append(w.noted, before[i])
+		case !inKnown(s.path):
+			w.noted = append(w.noted, s)
+		}
+	}
+	for _, was := range before { // and those that have gone from a directory
+		there := !was.time.IsZero()
+		if there && inKnown(was.path) && !slices.ContainsFunc(w.noted, func(s sight) bool { return s.path == was.path }) {
+			w.noted = append(w.noted, was)
+		}
+	}
 }
 
 // changed reports whether there is something new that has been the same twice.
