@@ -34,8 +34,19 @@ func (t *terminal) followStops(pid int, done chan<- struct{}) {
 		// The kernel would tell of the same stop again.
 		_ = unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOHANG, nil)
 		stopHere()
-		_ = unix.Kill(pid, unix.SIGCONT)
+		if stays(pid) {
+			_ = unix.Kill(pid, unix.SIGCONT)
+		}
 	}
+}
+
+// stays reports whether nothing has happened to the child pid since its stop was waited for. The shell
+// continues both, and by the time dbvalet gets to run, Ctrl-Z may have stopped the child again: that is not
+// to be undone.
+func stays(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WCONTINUED|unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Code == 0
 }
 
 // childStopped is CLD_STOPPED: https://man7.org/linux/man-pages/man2/sigaction.2.html
