@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 
 func runTests(m *testing.M) int {
 	hearSignals()
+	ignoreLibpq()
 	dir, err := os.MkdirTemp("", "dbvalet-test-")
 	if err != nil {
 		return report(err)
@@ -52,6 +54,16 @@ func hearSignals() {
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
+}
+
+// ignoreLibpq keeps away from the drivers that tests are linked with what the user's environment says to
+// all programs that use libpq.
+func ignoreLibpq() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
+			os.Unsetenv(name)
 		}
 	}
 }
