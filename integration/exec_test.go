@@ -39,12 +39,7 @@ type bench struct {
 // servers' clients.
 func newBench(t *testing.T, env []string, programs ...string) *bench {
 	t.Helper()
-	runtime, err := os.MkdirTemp("", "dv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(runtime) })
-	l := &bench{t: t, bin: t.TempDir(), runtime: runtime}
+	l := &bench{t: t, bin: t.TempDir(), runtime: shortDir(t)}
 	for _, program := range programs {
 		version, name, _ := strings.Cut(program, "/")
 		l.install(version, name)
@@ -53,7 +48,7 @@ func newBench(t *testing.T, env []string, programs ...string) *bench {
 		t.Fatal(err)
 	}
 	l.env = append([]string{
-		"PATH=" + l.bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "RUNTIME_DIRECTORY=" + runtime, "GORACE=atexit_sleep_ms=0",
+		"PATH=" + l.bin + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "RUNTIME_DIRECTORY=" + l.runtime, "GORACE=atexit_sleep_ms=0",
 	}, env...)
 	return l
 }

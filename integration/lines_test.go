@@ -24,12 +24,18 @@ func autoListening(route string) string {
 // inDirectory is a route on a unix socket instead.
 func inDirectory(t *testing.T, route string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "dbvalet-lines") // t.TempDir is too long for a socket
+	return strings.Replace(route, "listen=127.0.0.1:0", "name=socket&listen="+shortDir(t), 1)
+}
+
+// shortDir is t.TempDir for sockets, whose paths have 107 bytes at most.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dv")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return strings.Replace(route, "listen=127.0.0.1:0", "name=socket&listen="+dir, 1)
+	return dir
 }
 
 // lines prints what to copy for a route.

@@ -311,7 +311,7 @@ func TestMySQLSecondFactorIsTheServersToJudge(t *testing.T) {
 
 func TestMySQLUnixSocketServesClientPrograms(t *testing.T) {
 	onEachMySQL(t, func(t *testing.T, _ string, m *servers.MySQL) {
-		dir := filepath.Join(t.TempDir(), "run")
+		dir := filepath.Join(shortDir(t), "run")
 		start(t, m.AWSEnvironment(), mysqlRoute("app", m, "listen="+dir))
 		path := filepath.Join(dir, "mysql.sock")
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {

@@ -73,7 +73,7 @@ func TestMySQLClientsWithoutPasswordLogInWithToken(t *testing.T) {
 	for _, version := range []string{"mysql9", "mariadb11", "mariadb10"} {
 		t.Run(version, func(t *testing.T) {
 			m := mysqlServer(t, servers.MySQLOptions{Version: version, SessionToken: strings.Repeat("abcdefgh/+==", 100)})
-			dir := filepath.Join(t.TempDir(), "run")
+			dir := filepath.Join(shortDir(t), "run")
 			v := start(t, m.AWSEnvironment(), mysqlRoute("app", m), mysqlRoute("app", m, "name=socket", "listen="+dir))
 			for _, password := range []string{"", "dummy"} {
 				db := mysqlDB(t, v.addrs[0], "whoever", password)

@@ -128,11 +128,7 @@ type pageTest struct {
 func startPage(t *testing.T) *pageTest {
 	t.Helper()
 	p, m := pg18(t), mysqlServer(t, servers.MySQLOptions{Version: "mariadb11"})
-	sockets, err := os.MkdirTemp("", "dbvalet-page-") // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(sockets) })
+	sockets := shortDir(t)
 	routes := []string{
 		iamRoute(p, "name=orders", "listen="+sockets),
 		mysqlRoute("clear", m, "auth=env:STOCK_PASSWORD", "name=stock", "listen="+sockets),

@@ -70,7 +70,7 @@ func TestErrorNamesWhoHasThePort(t *testing.T) {
 		t.Errorf("it said\n%swant %s named, and listen=auto offered", got, thisProgram(t))
 	}
 
-	dir := filepath.Join(t.TempDir(), "s")
+	dir := filepath.Join(shortDir(t), "s")
 	for _, listen := range []string{"127.0.0.1:0", dir} {
 		other := startProgram(t, plainProgram, nil, portRoute+listen)
 		who := "in use by dbvalet"

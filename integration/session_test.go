@@ -71,7 +71,7 @@ func TestRouteWithoutUserTakesTheClients(t *testing.T) {
 
 func TestUnixSocketAndLocalhostServe(t *testing.T) {
 	p := pg18(t)
-	dir := filepath.Join(t.TempDir(), "run")
+	dir := filepath.Join(shortDir(t), "run")
 	v := start(t, p.AWSEnvironment(), iamRoute(p, "name=socket", "listen="+dir), strings.Replace(iamRoute(p, "name=both"), "127.0.0.1:0", "localhost:0", 1))
 	both := v.next("ready", 2).str("listener")
 	six := v.next("ready", 3).str("listener")

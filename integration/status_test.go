@@ -35,7 +35,7 @@ func idlePSQL(t *testing.T, addr string) (stop func()) {
 
 func TestStatusShowsOpenSessionOfPSQL(t *testing.T) {
 	p := pg18(t)
-	socket := "--admin=" + filepath.Join(t.TempDir(), "admin.sock")
+	socket := "--admin=" + filepath.Join(shortDir(t), "admin.sock")
 	v := startCommand(t, command(t, program, p.AWSEnvironment(), socket, iamRoute(p, "name=orders")), 1)
 	v.next("admin ready", 0)
 	idlePSQL(t, v.addrs[0])
@@ -76,7 +76,7 @@ func TestStatusFailsWhereRouteIsNotServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	socket := "--admin=" + filepath.Join(t.TempDir(), "admin.sock")
+	socket := "--admin=" + filepath.Join(shortDir(t), "admin.sock")
 	busy := strings.Replace(iamRoute(p, "name=busy"), "listen=127.0.0.1:0", "listen="+taken.Addr().String(), 1)
 	v := startCommand(t, command(t, program, p.AWSEnvironment(), socket, iamRoute(p, "name=orders"), busy), 1)
 	v.next("admin ready", 0)
@@ -95,7 +95,7 @@ func TestStatusFailsWhereRouteIsNotServed(t *testing.T) {
 // with nothing in common but the user.
 func TestStatusOfDbvaletInTerminalIsWatched(t *testing.T) {
 	p := pg18(t)
-	runtime := "RUNTIME_DIRECTORY=" + filepath.Join(t.TempDir(), "run")
+	runtime := "RUNTIME_DIRECTORY=" + filepath.Join(shortDir(t), "run")
 	home := "HOME=" + t.TempDir()
 	serving := newTerminal(t, append(p.AWSEnvironment(), runtime, home)...)
 	serving.enter(program + " '" + iamRoute(p, "name=orders") + "'")
