@@ -183,12 +183,9 @@ func TestOldLeaseEndsWithItsLastSession(t *testing.T) {
 	session := connect(t, v)
 	old := userOf(t, session)
 	begun := time.Now()
-	waitUntil(t, "there is another lease", func() bool {
-		mustPSQL(t, v, "SELECT 1")
-		return len(s.Leases()) == 2
-	})
-	if user := mustPSQL(t, v, "SELECT current_user"); user == old {
-		t.Errorf("still %s logs in", user)
+	waitUntil(t, "somebody else logs in", func() bool { return mustPSQL(t, v, "SELECT current_user") != old })
+	if n := len(s.Leases()); n != 2 {
+		t.Errorf("%d leases, want the session's and the new one", n)
 	}
 	if user := userOf(t, session); user != old {
 		t.Errorf("the session is %s's, was %s's", user, old)
