@@ -107,7 +107,8 @@ const patience = 30 * time.Second
 func (v *valet) next(msg string, skip int) record {
 	v.t.Helper()
 	limit := time.After(patience)
-	for {
+	var ended error
+	for over := false; ; {
 		v.mu.Lock()
 		changed, seen := v.changed, 0
 		for _, r := range v.records {
@@ -119,11 +120,14 @@ func (v *valet) next(msg string, skip int) record {
 			}
 		}
 		v.mu.Unlock()
+		if over {
+			v.t.Fatalf("dbvalet ended (%v) and never said %q; it said:\n%s", ended, msg, v.output())
+		}
 		select {
 		case <-changed:
-		case err := <-v.done:
-			v.done <- err
-			v.t.Fatalf("dbvalet ended (%v) and never said %q; it said:\n%s", err, msg, v.output())
+		case ended = <-v.done: // maybe right after it has said it
+			v.done <- ended
+			over = true
 		case <-limit:
 			v.t.Fatalf("dbvalet never said %q; it said:\n%s", msg, v.output())
 		}
