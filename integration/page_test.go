@@ -244,7 +244,7 @@ func (b *pageTest) countsDown() {
 		b.t.Errorf("the token has %q left and then %q, want less of a quarter of an hour", both[0], both[1])
 	}
 	b.sees(inRoute("orders", ".credential code"), "AKIA") // the ID of its access key
-	if life := outcome[string](b.browser, "style", args{"selector": ".life span"}); !strings.Contains(life, "scaleX(0.9") {
+	if life := outcome[string](b.browser, "style", args{"selector": ".life span"}); !regexp.MustCompile(`scaleX\(0\.[6-9]`).MatchString(life) {
 		b.t.Errorf("the bar of its life is %q, want it a little shorter than whole", life)
 	}
 }
