@@ -458,7 +458,7 @@ func TestEndsWhenTheJobHasEnded(t *testing.T) {
 func TestOneBadRouteLeavesTheOthers(t *testing.T) {
 	p := pgSecrets(t)
 	storedRole(t, p, "bad_route", "first")
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", freeAddr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
