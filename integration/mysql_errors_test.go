@@ -395,10 +395,12 @@ func TestMySQLStaleSecretIsReplacedUnnoticed(t *testing.T) {
 			waitUntil(t, "the next login is tried, and not told what the last one was", func() bool {
 				return mysqlDB(t, v.addrs[0], "x", "").PingContext(t.Context()) == nil
 			})
+			v.next("session started", 1) // behind what was said on the way there
 			replaced := v.count("credential rejected, trying another")
 			change("the-last")
 			store("the-last")
 			logIn() // the cached one is refused, the new one is fetched, and the client sees nothing
+			v.next("session started", 2)
 			if v.count("credential rejected, trying another") != replaced+1 {
 				t.Errorf("no credential was replaced under way; dbvalet said:\n%s", v.output())
 			}
