@@ -63,7 +63,10 @@ const steps = {
     }
   },
   hold,
-  held: async () => { await held; },
+  held: async () => {
+    const late = new Promise((_, failed) => setTimeout(() => failed(new Error('nothing was held back')), patience).unref());
+    await Promise.race([held, late]);
+  },
   release: async () => {
     const {route, response} = await held;
     await route.fulfill({response});
