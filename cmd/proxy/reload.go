@@ -68,10 +68,10 @@ func (v *valet) reload(sessions context.Context, why string) error {
 	defer v.tell(ready)
 	before := v.fleet.served()
 	old := v.fleet.inForce()
-	files := v.watch.look()
+	v.watch.begin()
 	next, err := v.load()
 	if err == nil {
-		err = v.apply(sessions, next, files)
+		err = v.apply(sessions, next)
 	}
 	v.sights.metrics.Reloaded(err)
 	if err != nil {
@@ -88,9 +88,9 @@ func (v *valet) reload(sessions context.Context, why string) error {
 	return nil
 }
 
-// apply puts next into force, which was read when files had been looked at. A route that could not be served before, and has not changed, may fail
+// apply puts next into force. A route that could not be served before, and has not changed, may fail
 // again.
-func (v *valet) apply(sessions context.Context, next *config.Config, files []sight) error {
+func (v *valet) apply(sessions context.Context, next *config.Config) error {
 	if len(next.Routes) == 0 {
 		return usageError{errNoRoute}
 	}
@@ -112,7 +112,7 @@ func (v *valet) apply(sessions context.Context, next *config.Config, files []sig
 		p.undo()
 		return usageError{err}
 	}
-	v.watch.note(next, files)
+	v.watch.note(next)
 	v.fleet.launch(sessions, p)
 	return nil
 }

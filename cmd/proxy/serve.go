@@ -55,7 +55,7 @@ func serve(ctx context.Context, c *config.Config, o options, d display) (err err
 	}
 	defer v.notify.close()
 	v.fleet = &fleet{health: &v.health, all: newOverall(c.MaxConnections, c.MaxHandshakes, c.AcceptRate), display: d, inherited: o.inherited, sights: v.sights}
-	v.watch.note(c, nil)
+	v.watch.note(c)
 
 	p, err := v.fleet.prepare(c, func(*config.Route) bool { return !c.Strict })
 	if err != nil {

@@ -19,7 +19,8 @@ const watchEvery = 2 * time.Second
 type watch struct {
 	paths   []string
 	dirs    []string
-	noted   []sight // when the configuration was read
+	before  []sight // right before the configuration was read
+	noted   []sight // when what was read came into force
 	pending []sight // seen once, and different: somebody may be writing still
 }
 
@@ -32,32 +33,20 @@ type sight struct {
 	inode any
 }
 
-// note remembers the files of c. before is what they were like before c was read: what has changed since,
-// c may or may not say. Nil: nobody has looked.
-func (w *watch) note(c *config.Config, before []sight) {
-	known := w.dirs
+// begin looks at the files that are known, before the configuration is read again.
+func (w *watch) begin() { w.before = w.look() }
+
+// note remembers the files of c as they are. If one has changed since begin, c may say what it said before:
+// then they count as changed.
+func (w *watch) note(c *config.Config) {
+	stale := !slices.Equal(w.before, w.look())
 	w.paths, w.dirs = slices.Clone(c.Files), c.Dirs
 	for _, r := range c.Routes {
 		w.paths = append(w.paths, files(r)...)
 	}
-	w.noted, w.pending = []sight{}, nil
-	inKnown := func(path string) bool {
-		dir := filepath.Dir(path)
-		return slices.Contains(w.dirs, dir) && slices.Contains(known, dir)
-	}
-	for _, s := range w.look() {
-		switch i := slices.IndexFunc(before, func(was sight) bool { return was.path == s.path }); {
-		case i >= 0:
-			w.noted = append(w.noted, before[i])
-		case !inKnown(s.path):
-			w.noted = append(w.noted, s)
-		}
-	}
-	for _, was := range before { // and those that have gone from a directory
-		there := !was.time.IsZero()
-		if there && inKnown(was.path) && !slices.ContainsFunc(w.noted, func(s sight) bool { return s.path == was.path }) {
-			w.noted = append(w.noted, was)
-		}
+	w.noted, w.pending = w.look(), nil
+	if stale {
+		w.noted = nil
 	}
 }
 
@@ -65,9 +54,9 @@ func (w *watch) note(c *config.Config, before []sight) {
 func (w *watch) changed() bool {
 	now := w.look()
 	switch {
-	case sameSights(now, w.noted):
+	case slices.Equal(now, w.noted):
 		w.pending = nil
-	case w.pending != nil && sameSights(now, w.pending):
+	case w.pending != nil && slices.Equal(now, w.pending):
 		w.noted, w.pending = now, nil
 		return true
 	default:
@@ -75,8 +64,6 @@ func (w *watch) changed() bool {
 	}
 	return false
 }
-
-func sameSights(a, b []sight) bool { return reflect.DeepEqual(a, b) }
 
 func (w *watch) look() []sight {
 	paths := w.paths
