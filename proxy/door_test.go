@@ -239,7 +239,7 @@ func TestErrandOfClientThatHasLeftIsDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, ln) }()
-	soon(t, "the errand", func() bool { return d.came.count() == 1 })
+	soon(t, "the errand", func() bool { return d.came.count() == 1 && s.Counts.Served.Load() == 1 })
 	cancel()
 	if err := <-served; err != nil || s.Counts.Failed.Load()+s.Counts.RefusedPeers.Load() != 0 {
 		t.Errorf("got %v, with %d failures and %d refusals", err, s.Counts.Failed.Load(), s.Counts.RefusedPeers.Load())
