@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,30 +42,48 @@ func (e semicolons) Handshake(ctx context.Context, c *Client, up *Upstream) (*Se
 // A scene is a Server between a client and a database, both of them the test's.
 type scene struct {
 	*Server
-	ln               net.Listener
-	addr             net.Addr
+	ln               net.Listener // of the database
+	enter            func() net.Conn
 	log              *syncBuffer
-	client, database *net.TCPConn
+	client, database net.Conn
 }
 
 func newScene(t *testing.T, edit func(*Server)) *scene {
 	t.Helper()
-	ln := listen(t)
-	s := &scene{Server: newServer(ln.Addr()), ln: ln, log: &syncBuffer{}}
+	s := &scene{ln: listen(t)}
+	s.Server = newServer(s.ln.Addr())
+	clients := listen(t)
+	s.enter = func() net.Conn { return dial(t, clients.Addr()) }
+	s.begin(t, clients, edit)
+	return s
+}
+
+// newStillScene is newScene for a bubble of testing/synctest.
+func newStillScene(t *testing.T, edit func(*Server)) *scene {
+	t.Helper()
+	s := &scene{Server: newServer(&net.UnixAddr{Name: "database", Net: "unix"})}
+	clients, database := s.onPipes(t)
+	s.ln, s.enter = database, func() net.Conn { return clients.enter(t) }
+	s.begin(t, clients, edit)
+	return s
+}
+
+func (s *scene) begin(t *testing.T, clients net.Listener, edit func(*Server)) {
+	t.Helper()
+	s.log = &syncBuffer{}
 	s.Engine, s.Log = semicolons{}, newTextLog(s.log)
 	if edit != nil {
 		edit(s.Server)
 	}
-	s.addr, _ = s.serve(t)
+	s.serveOn(t, clients)
 	s.client, s.database = s.open(t)
-	return s
 }
 
 // open opens a session.
-func (s *scene) open(t *testing.T) (client, database *net.TCPConn) {
+func (s *scene) open(t *testing.T) (client, database net.Conn) {
 	t.Helper()
 	before := s.Counts.Open.Load()
-	client = dial(t, s.addr)
+	client = s.enter()
 	conn, err := s.ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +91,7 @@ func (s *scene) open(t *testing.T) (client, database *net.TCPConn) {
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	soon(t, "the session", func() bool { return s.Counts.Open.Load() == before+1 })
-	return client, conn.(*net.TCPConn)
+	return client, conn
 }
 
 // exchange is a command and its answer.
@@ -110,8 +129,8 @@ func dismissed(t *testing.T, done <-chan error) {
 func (s *scene) toldAndLeft(t *testing.T, why string) {
 	t.Helper()
 	hear(t, s.client, "bye: "+why)
-	hearEnd(t, s.client)
 	hear(t, s.database, "quit")
+	hearEnd(t, s.client)
 	hearEnd(t, s.database)
 	s.client.Close()
 }
@@ -236,7 +255,7 @@ func TestCommandAnsweredWithAFarewellWasNotExecuted(t *testing.T) {
 	}
 }
 
-func TestTransactionIsLeftAloneUntilTheGraceIsOver(t *testing.T) {
+func TestTransactionIsLeftAlone(t *testing.T) {
 	s := newScene(t, nil)
 	s.exchange(t, "begin", "ok,")
 	done := s.dismiss(t.Context(), time.Hour)
@@ -244,12 +263,16 @@ func TestTransactionIsLeftAloneUntilTheGraceIsOver(t *testing.T) {
 	s.exchange(t, "commit", "ok;")
 	s.toldAndLeft(t, "closing")
 	dismissed(t, done)
+}
 
-	s.client, s.database = s.open(t)
-	s.exchange(t, "begin", "ok,")
-	done = s.dismiss(t.Context(), time.Millisecond)
-	s.toldAndLeft(t, "closing")
-	dismissed(t, done)
+func TestTransactionIsToldAfterTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStillScene(t, nil)
+		s.exchange(t, "begin", "ok,")
+		done := s.dismiss(t.Context(), time.Second)
+		s.toldAndLeft(t, "closing")
+		dismissed(t, done)
+	})
 }
 
 func TestBusySessionIsCutAfterTheGrace(t *testing.T) {
@@ -311,7 +334,7 @@ func TestSessionThatBeginsDuringADismissIsToldToo(t *testing.T) {
 	hear(t, s.database, "select")
 	done := s.dismiss(t.Context(), time.Hour)
 	soon(t, "the wish", func() bool { return s.sessions.all()[0].wish.Load() != nil })
-	late := dial(t, s.addr)
+	late := s.enter()
 	hear(t, late, "bye: closing")
 	late.Close()
 	say(t, s.database, "row;")
@@ -333,38 +356,50 @@ func TestDismissEndsWithItsContext(t *testing.T) {
 }
 
 func TestIdleSessionEndsAtItsTimeLimit(t *testing.T) {
-	s := newScene(t, func(s *Server) { s.IdleTimeout = 300 * time.Millisecond })
-	s.exchange(t, "select", "row;")
-	began := time.Now()
-	s.toldAndLeft(t, "the session was idle for 300ms")
-	if took := time.Since(began); took < 250*time.Millisecond {
-		t.Errorf("the session ended after %v", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 800 * time.Millisecond
+		s := newStillScene(t, func(s *Server) { s.IdleTimeout = limit })
+		<-time.After(limit / 2)
+		s.exchange(t, "select", "row;")
+		began := time.Now()
+		hear(t, s.client, "bye: the session was idle for 800ms")
+		if took := time.Since(began); took < limit || took > limit+2*limit/limitParts+knockTime {
+			t.Errorf("the session ended after %v, want %v and a little", took, limit)
+		}
+		hear(t, s.database, "quit")
+		hearEnd(t, s.client)
+		hearEnd(t, s.database)
+	})
 }
 
 func TestLongQueryIsNotIdle(t *testing.T) {
-	s := newScene(t, func(s *Server) { s.IdleTimeout = 50 * time.Millisecond })
-	say(t, s.client, "select")
-	hear(t, s.database, "select")
-	_ = s.client.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	if n, err := s.client.Read(make([]byte, 1)); n != 0 || err == io.EOF {
-		t.Fatalf("got %d bytes, %v, want nothing", n, err)
-	}
-	_ = s.client.SetDeadline(time.Now().Add(patience))
-	say(t, s.database, "row;")
-	hear(t, s.client, "row;")
-	s.toldAndLeft(t, "the session was idle for 50ms")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStillScene(t, func(s *Server) { s.IdleTimeout = 50 * time.Millisecond })
+		say(t, s.client, "select")
+		hear(t, s.database, "select")
+		_ = s.client.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if n, err := s.client.Read(make([]byte, 1)); n != 0 || err == io.EOF {
+			t.Fatalf("got %d bytes, %v, want nothing", n, err)
+		}
+		_ = s.client.SetDeadline(time.Now().Add(patience))
+		_ = s.database.SetDeadline(time.Now().Add(patience))
+		say(t, s.database, "row;")
+		hear(t, s.client, "row;")
+		s.toldAndLeft(t, "the session was idle for 50ms")
+	})
 }
 
 func TestOldSessionEndsWhenItIsIdle(t *testing.T) {
-	s := newScene(t, func(s *Server) { s.MaxSessionAge = 50 * time.Millisecond })
-	say(t, s.client, "begin")
-	hear(t, s.database, "begin")
-	soon(t, "the wish", func() bool { return s.sessions.all()[0].wish.Load() != nil })
-	say(t, s.database, "ok,")
-	hear(t, s.client, "ok,")
-	s.exchange(t, "commit", "ok;")
-	s.toldAndLeft(t, "the session is older than 50ms")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStillScene(t, func(s *Server) { s.MaxSessionAge = 50 * time.Millisecond })
+		say(t, s.client, "begin")
+		hear(t, s.database, "begin")
+		soon(t, "the wish", func() bool { return s.sessions.all()[0].wish.Load() != nil })
+		say(t, s.database, "ok,")
+		hear(t, s.client, "ok,")
+		s.exchange(t, "commit", "ok;")
+		s.toldAndLeft(t, "the session is older than 50ms")
+	})
 }
 
 func TestSessionsSayWhatTheyDo(t *testing.T) {

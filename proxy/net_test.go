@@ -131,6 +131,12 @@ func newServer(addr net.Addr) *Server {
 func (s *Server) serve(t testing.TB) (addr net.Addr, stop func()) {
 	t.Helper()
 	ln := listen(t)
+	return ln.Addr(), s.serveOn(t, ln)
+}
+
+// serveOn is serve on a listener of the test's.
+func (s *Server) serveOn(t testing.TB, ln net.Listener) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -140,7 +146,7 @@ func (s *Server) serve(t testing.TB) (addr net.Addr, stop func()) {
 	})
 	stop = func() { cancel(); serving.Wait() }
 	t.Cleanup(stop)
-	return ln.Addr(), stop
+	return stop
 }
 
 // A counter counts what happens in several goroutines.
