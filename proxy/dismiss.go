@@ -20,8 +20,9 @@ func (f *Farewell) Error() string { return f.Text }
 // Hint returns the next step.
 func (f *Farewell) Hint() string { return f.Advice }
 
-// tellTime is how long a session has at the end of its grace to notice that it is over.
-const tellTime = 100 * time.Millisecond
+// tellTime is how long a session has at the end of its grace to notice that it is over, with all others and
+// on a busy machine.
+const tellTime = time.Second
 
 // Dismiss ends the sessions that which chooses, nil being all of them, and returns when they have ended:
 // also those that begin while it waits, as a client that is being set up does when the listener is closed

@@ -275,6 +275,20 @@ func TestTransactionIsToldAfterTheGrace(t *testing.T) {
 	})
 }
 
+// Who can't be told at once, because there is something to read first, has a moment for that.
+func TestTransactionOfASlowReaderIsToldAfterTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStillScene(t, nil)
+		s.exchange(t, "begin", "ok,")
+		say(t, s.database, "notice,")
+		done := s.dismiss(t.Context(), time.Second)
+		<-time.After(1500 * time.Millisecond)
+		hear(t, s.client, "notice,")
+		s.toldAndLeft(t, "closing")
+		dismissed(t, done)
+	})
+}
+
 func TestBusySessionIsCutAfterTheGrace(t *testing.T) {
 	s := newScene(t, nil)
 	say(t, s.client, "select")
