@@ -100,7 +100,13 @@ func listenUnix(t *testing.T) net.Listener {
 // dial connects to the server.
 func (s *subject) dial(t *testing.T) net.Conn {
 	t.Helper()
-	conn, err := net.Dial(s.addr.Network(), s.addr.String())
+	return dials(t, s.addr)
+}
+
+// dials connects to addr.
+func dials(t *testing.T, addr net.Addr) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +114,15 @@ func (s *subject) dial(t *testing.T) net.Conn {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// asksEarly sends a request to a listener that nobody serves yet: it is there when a server's time for it
+// begins, and can't be late.
+func asksEarly(t *testing.T, ln net.Listener, lines ...string) net.Conn {
+	t.Helper()
+	conn := dials(t, ln.Addr())
+	writes(t, conn, head(lines...))
 	return conn
 }
 

@@ -162,7 +162,9 @@ func TestReloadTellsWhatBecameOfIt(t *testing.T) {
 func TestReloadOutlivesWhoAskedForIt(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	release := make(chan struct{})
-	s := serves(t, listenTCP(t), func(s *Server) {
+	ln := listenTCP(t)
+	conn := asksEarly(t, ln, "POST /reload HTTP/1.1", "Host: localhost")
+	serves(t, ln, func(s *Server) {
 		s.Timeout = 50 * time.Millisecond // which is not for reloads
 		s.Reload = func(ctx context.Context) Outcome {
 			close(begun)
@@ -175,8 +177,6 @@ func TestReloadOutlivesWhoAskedForIt(t *testing.T) {
 			return Outcome{}
 		}
 	})
-	conn := s.dial(t)
-	writes(t, conn, head("POST /reload HTTP/1.1", "Host: localhost"))
 	<-begun
 	conn.Close()
 	close(release)
@@ -189,7 +189,10 @@ func TestReloadOutlivesWhoAskedForIt(t *testing.T) {
 func TestLoginsHaveTimeAndEndWithWhoAsked(t *testing.T) {
 	gone := make(chan error, 1)
 	begun := make(chan struct{}, 1)
-	s := serves(t, listenTCP(t), func(s *Server) {
+	ln := listenTCP(t)
+	conn := asksEarly(t, ln, "GET /readyz?upstream=1 HTTP/1.1", "Host: localhost")
+	left := asksEarly(t, ln, "GET /readyz HTTP/1.1", "Host: localhost")
+	serves(t, ln, func(s *Server) {
 		s.Timeout = 20 * time.Millisecond
 		s.Probes.Ready = func(ctx context.Context, upstream bool) Report {
 			if !upstream {
@@ -206,13 +209,9 @@ func TestLoginsHaveTimeAndEndWithWhoAsked(t *testing.T) {
 			}
 		}
 	})
-	conn := s.dial(t)
-	writes(t, conn, head("GET /readyz?upstream=1 HTTP/1.1", "Host: localhost"))
 	if got, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(got), "\r\n\r\nready\n") {
 		t.Errorf("got %q, %v, want the answer", got, err)
 	}
-	left := s.dial(t)
-	writes(t, left, head("GET /readyz HTTP/1.1", "Host: localhost"))
 	<-begun
 	left.Close()
 	select {
