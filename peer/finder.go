@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ type Finder struct {
 
 	scanning sync.Mutex
 	scans    *rate.Limiter // nil: as below
+	patience time.Duration // for a scan; 0: as below
 }
 
 const (
@@ -77,7 +79,7 @@ func (f *Finder) owner(socket string) string {
 	if !f.scans.Allow() {
 		return ""
 	}
-	dir := scan(socket)
+	dir := scan(socket, cmp.Or(f.patience, maxScan))
 	if dir != "" {
 		f.remember(dir) // before the next one may scan
 	}
@@ -101,8 +103,8 @@ func (f *Finder) remember(dir string) {
 
 // scan goes through all processes, from the greatest number down: who connects now has often begun
 // a moment ago.
-func scan(socket string) string {
-	end := time.Now().Add(maxScan)
+func scan(socket string, patience time.Duration) string {
+	end := time.Now().Add(patience)
 	for _, pid := range slices.Backward(processes()) {
 		if time.Now().After(end) {
 			return ""

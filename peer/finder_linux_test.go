@@ -24,7 +24,7 @@ func TestProgramIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var f Finder
+		f := Finder{patience: patience}
 		if pid, program := f.Find(who); pid != client.cmd.Process.Pid || program != filepath.Base(exe) {
 			t.Errorf("%s: got %d, %q; want %d, %s", network, pid, program, client.cmd.Process.Pid, filepath.Base(exe))
 		}
@@ -37,7 +37,7 @@ func TestProgramIsFound(t *testing.T) {
 func TestProcessThatConnectsAgainIsFoundWithoutScan(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	client := start(t, nil, "pool", "tcp", ln.Addr().String())
-	var f Finder
+	f := Finder{patience: patience}
 	for i := range 3 {
 		who, err := Of(accept(t, ln))
 		if err != nil {
@@ -53,7 +53,7 @@ func TestProcessThatConnectsAgainIsFoundWithoutScan(t *testing.T) {
 
 func TestConnectionsOfOneProcessShareAScan(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
-	f := Finder{scans: rate.NewLimiter(0, 1)}
+	f := Finder{scans: rate.NewLimiter(0, 1), patience: patience}
 	var wg sync.WaitGroup
 	for range 20 {
 		_, ours := pair(t, ln)
@@ -76,7 +76,7 @@ func TestScansAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := Finder{scans: rate.NewLimiter(0, 1)}
+	f := Finder{scans: rate.NewLimiter(0, 1), patience: patience}
 	if pid, _ := f.Find(Peer{Known: true, Inode: 1}); pid != 0 {
 		t.Errorf("inode 1: got %d, want nobody", pid)
 	}

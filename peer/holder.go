@@ -88,6 +88,9 @@ func (h Holder) String() string {
 	return text
 }
 
+// holderScan is time for a scan on a busy machine. Nothing waits for it but the error that it explains.
+const holderScan = 5 * time.Second
+
 // holderOfTCP looks in the lists of sockets that everybody may read. For decisions they would be too
 // slow and too late, but the question is asked about one port, once.
 func holderOfTCP(addr netip.AddrPort) (Holder, bool) {
@@ -107,7 +110,7 @@ func holderOfTCP(addr netip.AddrPort) (Holder, bool) {
 		return Holder{}, false
 	}
 	h := Holder{Peer: Peer{Known: true, UID: found.uid, Unmapped: unmappedUID(found.uid)}}
-	if dir := scan("socket:[" + strconv.FormatUint(found.inode, 10) + "]"); dir != "" {
+	if dir := scan("socket:["+strconv.FormatUint(found.inode, 10)+"]", holderScan); dir != "" {
 		h.PID, _ = strconv.Atoi(dir[len("/proc/"):])
 		h.Program = programOf(dir)
 		return h, true
