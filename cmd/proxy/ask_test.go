@@ -156,7 +156,7 @@ func TestAnswersOfAStrangerPlayNoTricksOnATerminal(t *testing.T) {
 		want           string
 	}{
 		{"health", "HTTP/1.1 503 No\r\n\r\nfirst" + trick + "\n  second\n", newHealthCommand, nil, "first [2J 2J\n  second\n"},
-		{"wait", "HTTP/1.1 503 No\r\n\r\nfirst" + trick + "\n  second\n", newWaitCommand, []string{"--timeout=300ms"}, "first [2J 2J\n  second"},
+		{"wait", "HTTP/1.1 503 No\r\n\r\nfirst" + trick + "\n  second\n", newWaitCommand, []string{"--timeout=2s"}, "first [2J 2J\n  second"},
 		{"refusal", "HTTP/1.1 403 No\r\n\r\nno" + trick, newStatusCommand, nil, "refuses to answer: no [2J 2J"},
 		{"status line and body", "HTTP/1.1 500 a" + trick + "\r\n\r\nb" + trick, newShutdownCommand, nil, "answers 500 a [2J 2J: b [2J 2J"},
 	} {
@@ -198,10 +198,10 @@ func TestWaitThatIsTooLongSaysWhy(t *testing.T) {
 			return admin.Report{State: "not ready", Routes: []admin.RouteReport{{Name: "orders", State: "no credential"}}}
 		},
 	}})
-	if _, err := asked(t, newWaitCommand, "--timeout=300ms", "--admin="+at); err == nil || !strings.Contains(err.Error(), "not ready within 300ms: not ready\n  orders: no credential") {
+	if _, err := asked(t, newWaitCommand, "--timeout=2s", "--admin="+at); err == nil || !strings.Contains(err.Error(), "not ready within 2s: not ready\n  orders: no credential") {
 		t.Errorf("got %v, want the reason", err)
 	}
-	_, err := asked(t, newWaitCommand, "--timeout=300ms", "--admin="+filepath.Join(shortDir(t), "x.sock"))
+	_, err := asked(t, newWaitCommand, "--timeout=2s", "--admin="+filepath.Join(shortDir(t), "x.sock"))
 	if err == nil || !strings.Contains(proxy.Hint(err), "nothing listens there") {
 		t.Errorf("got %v, want the reason", err)
 	}
