@@ -3,10 +3,13 @@ package mysql
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -71,6 +74,33 @@ func TestClientThatDoesNotStayIsNotDialledFor(t *testing.T) {
 	}
 	if strings.Contains(r.log.String(), "level=WARN") {
 		t.Errorf("probes make error lines:\n%s", r.log)
+	}
+}
+
+// lateReader is the connection of a probe, of which the server gets to read only when time is up.
+type lateReader struct {
+	net.Conn
+	late  time.Duration
+	reads int
+}
+
+func (r *lateReader) SetReadDeadline(time.Time) error { return nil }
+
+func (r *lateReader) Read([]byte) (int, error) {
+	if r.reads++; r.reads == 1 {
+		<-time.After(r.late)
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 0, io.EOF
+}
+
+func TestGraceThatWasMissedBeginsAgain(t *testing.T) {
+	for late, want := range map[time.Duration]bool{grace: true, 5 * grace: false} {
+		synctest.Test(t, func(t *testing.T) {
+			if stays, err := awaitSilence(t.Context(), &lateReader{late: late}); stays != want || err != nil {
+				t.Errorf("after %v: got %v, %v, want %v", late, stays, err, want)
+			}
+		})
 	}
 }
 

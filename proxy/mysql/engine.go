@@ -57,12 +57,22 @@ func (e *Engine) Handshake(ctx context.Context, client *proxy.Client, up *proxy.
 // probe that outlasts it costs a login, but no step toward max_connect_errors.
 const grace = time.Millisecond
 
+// graceTries is how often the grace begins again because it has passed while this process was kept from
+// running, as on a busy machine: what the client did meanwhile has not been looked at then.
+const graceTries = 4
+
 // awaitSilence reports whether client is still there after the grace. One that speaks before it is
 // greeted is an error.
 func awaitSilence(ctx context.Context, client net.Conn) (stays bool, err error) {
-	_ = client.SetReadDeadline(time.Now().Add(grace))
 	var first [1]byte
-	_, err = io.ReadFull(client, first[:])
+	for range graceTries {
+		began := time.Now()
+		_ = client.SetReadDeadline(began.Add(grace))
+		_, err = io.ReadFull(client, first[:])
+		if !isTimeout(err) || time.Since(began) < 2*grace {
+			break
+		}
+	}
 	_ = client.SetReadDeadline(time.Time{})
 	// The deadline of the whole set-up may have been lifted with that of the grace.
 	if ctx.Err() != nil {
