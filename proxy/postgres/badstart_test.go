@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dbvalet/peer"
 	"dbvalet/proxy"
 )
 
@@ -75,6 +77,7 @@ func TestBadStartEndsWithoutTheDatabase(t *testing.T) {
 			v.engine.User = ""
 			route.set(t, v)
 			v.serve(t)
+			knowClients(t)
 			goroutines, descriptors := runtime.NumGoroutine(), openFiles()
 
 			t.Run("starts", func(t *testing.T) {
@@ -135,6 +138,30 @@ func (b badStart) check(c *client) {
 
 // isAlert reports whether b is an alert of TLS and nothing else.
 func isAlert(b []byte) bool { return len(b) == 7 && b[0] == 0x15 && b[1] == 3 }
+
+// knowClients opens what stays open from the first client of the process on: its line to the kernel, which
+// says who clients are.
+func knowClients(t *testing.T) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := peer.Of(conn); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // openFiles returns how many descriptors are open; 0 where that is not told.
 func openFiles() int {

@@ -75,6 +75,7 @@ func TestHostileServerGetsNoCredential(t *testing.T) {
 			v.reaches(databases)
 			route.set(v)
 			v.serve(t)
+			knowClients(t)
 			goroutines, descriptors := runtime.NumGoroutine(), openFiles()
 
 			t.Run("servers", func(t *testing.T) {
