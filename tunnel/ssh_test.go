@@ -145,15 +145,29 @@ func (h *home) through(s *server) (*freezer, string) {
 	return f, "ssh://u@" + addr
 }
 
+// hastens changes the timing of the SSH connection that d has: it, and no other, is to be given up soon.
+// Nobody may be dialling by way of it.
+func hastens(d *Dialer, change func(*timing)) {
+	b := d.bastions[0]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.link.timing)
+}
+
+// suspicious has little patience with who says nothing.
+func suspicious(t *timing) { t.slow, t.urgent = 50*time.Millisecond, 50*time.Millisecond }
+
 func TestSilentConnectionIsNoticedByWhoeverWaits(t *testing.T) {
 	h := newHome(t)
 	s, db := h.server(), echo(t)
 	f, via := h.through(s)
-	timing := hurried
-	timing.slow, timing.urgent, timing.patience = 50*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
-	d := h.dialer(timing, via)
+	d := h.dialer(hurried, via)
 	old := mustDial(t, d, db)
 	mustEcho(t, old)
+	hastens(d, func(t *timing) {
+		suspicious(t)
+		t.patience = 300 * time.Millisecond
+	})
 	f.freeze()
 	mustEcho(t, mustDial(t, d, db))
 	if n := s.logins.Load(); n != 2 {
@@ -169,11 +183,10 @@ func TestSilenceThatPassesEndsNoSession(t *testing.T) {
 	h := newHome(t)
 	s, db := h.server(), echo(t)
 	f, via := h.through(s)
-	timing := hurried
-	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
-	d := h.dialer(timing, via)
+	d := h.dialer(hurried, via)
 	old := mustDial(t, d, db)
 	mustEcho(t, old)
+	hastens(d, suspicious)
 	f.freeze()
 	mustEcho(t, mustDial(t, d, db))
 	f.thaw()
@@ -199,10 +212,9 @@ func TestCloseEndsWhatIsOnASilentConnection(t *testing.T) {
 	h := newHome(t)
 	s, db := h.server(), echo(t)
 	f, via := h.through(s)
-	timing := hurried
-	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
-	d := h.dialer(timing, via)
+	d := h.dialer(hurried, via)
 	old := mustDial(t, d, db)
+	hastens(d, suspicious)
 	f.freeze()
 	mustEcho(t, mustDial(t, d, db))
 	d.Close()
@@ -222,7 +234,7 @@ func TestNameThatSilencesTheBastionIsToldInClearWords(t *testing.T) {
 		return nil
 	}
 	timing := hurried
-	timing.slow, timing.urgent = 150*time.Millisecond, 150*time.Millisecond
+	timing.slow, timing.urgent = time.Second, 150*time.Millisecond // the bastion has heard the name by then
 	e := failure(t, h.dialer(timing, via), "db.internal:5432")
 	if !errors.Is(e, os.ErrDeadlineExceeded) || !strings.Contains(e.Error(), "connect from there to db.internal:5432: no answer in time") || !strings.Contains(e.Advice, "looked up there") || e.Permanent {
 		t.Errorf("got %v (%s)", e, e.Advice)
@@ -237,7 +249,7 @@ func TestKeepalivesNoticeSilence(t *testing.T) {
 	s, db := h.server(), echo(t)
 	f, via := h.through(s)
 	timing := hurried
-	timing.interval, timing.patience = 10*time.Millisecond, 300*time.Millisecond
+	timing.interval, timing.patience = 10*time.Millisecond, 2*time.Second
 	conn := mustDial(t, h.dialer(timing, via), db)
 	mustEcho(t, conn)
 	f.freeze()
@@ -284,10 +296,9 @@ func TestSlowDatabaseDoesNotEndTheOthers(t *testing.T) {
 		}
 		return nil
 	}
-	timing := hurried
-	timing.slow, timing.urgent, timing.open = 10*time.Millisecond, 10*time.Second, 300*time.Millisecond
-	d := h.dialer(timing, "ssh://u@"+s.addr)
+	d := h.dialer(hurried, "ssh://u@"+s.addr)
 	other := mustDial(t, d, db)
+	hastens(d, func(t *timing) { t.slow, t.open = 10*time.Millisecond, 300*time.Millisecond })
 	e := failure(t, d, "192.0.2.1:5432")
 	if !errors.Is(e, os.ErrDeadlineExceeded) || !strings.Contains(e.Error(), "connect from there to 192.0.2.1:5432: no answer in time") || !strings.Contains(e.Advice, "security group") {
 		t.Errorf("got %v (%s)", e, e.Advice)
@@ -302,7 +313,7 @@ func TestUnusedConnectionIsClosed(t *testing.T) {
 	h := newHome(t)
 	s, db := h.server(), echo(t)
 	timing := hurried
-	timing.idle = 20 * time.Millisecond
+	timing.idle = 300 * time.Millisecond
 	d := h.dialer(timing, "ssh://u@"+s.addr)
 	conn := mustDial(t, d, db)
 	mustEcho(t, conn)
