@@ -413,7 +413,7 @@ func (l load) wait(t *testing.T, db *database) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for {
 		now := measure(db)
 		if now.goroutines <= l.goroutines && now.descriptors <= l.descriptors && now.upstream <= l.upstream {

@@ -31,6 +31,9 @@ import (
 	"dbvalet/tokens"
 )
 
+// patience is how long a test waits for what must happen.
+const patience = time.Minute
+
 const (
 	host   = "db.example.com"
 	secret = "correct-horse-battery-staple"
@@ -127,7 +130,7 @@ func (l *lines) Write(p []byte) (int, error) {
 // wait returns when one of texts is there n times.
 func (l *lines) wait(t testing.TB, n int, texts ...string) {
 	t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(patience)
 	for {
 		l.mu.Lock()
 		for _, text := range texts {
@@ -286,7 +289,7 @@ func newDatabase(t testing.TB, script func(*peer)) *database {
 			serving.Go(func() {
 				defer d.active.Add(-1)
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(patience))
 				script(&peer{t, conn, d.seen})
 			})
 		}
@@ -353,7 +356,7 @@ func connect(t testing.TB, addr string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	return &peer{t, conn, &lines{}}
 }
 
