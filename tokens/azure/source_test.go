@@ -3,6 +3,7 @@ package azure
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -285,7 +286,7 @@ func TestTokenThatIsNoJWTIsUsedAsItIs(t *testing.T) {
 
 func TestSDKIsSetUpOnceAndOnlyWhenUsed(t *testing.T) {
 	c := newAccount(t)
-	id := t.Name()                                          // which no other test uses
+	id := rand.Text()                                       // which no other test uses, nor this one with -count
 	c.Identity(id, azurefake.Claims{"xms_mirid": assigned}) // and the SDK keeps the token
 	c.Life(time.Hour)
 	s := c.source(Options{ClientID: id})
