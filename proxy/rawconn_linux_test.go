@@ -93,9 +93,12 @@ func TestFastConnectionBehavesAsAnyOther(t *testing.T) {
 				_, err := conn.Read(make([]byte, 1))
 				checkDeadline(t, err)
 			},
-			"a deadline ends a write": func(t *testing.T, conn, _ net.Conn) {
+			"a deadline ends a write": func(t *testing.T, conn, far net.Conn) {
 				much := make([]byte, 32<<20)
-				_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+				go func() {
+					_, _ = io.ReadFull(far, make([]byte, 1))
+					_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+				}()
 				n, err := conn.Write(much)
 				checkDeadline(t, err)
 				if n == 0 || n == len(much) {

@@ -47,7 +47,7 @@ func (j *joint) ended(t *testing.T) relayed {
 	select {
 	case result := <-j.done:
 		return result
-	case <-time.After(lingerTime / 2):
+	case <-time.After(lingerTime * 4 / 5):
 		t.Fatal("the relay goes on")
 		return relayed{}
 	}

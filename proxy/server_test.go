@@ -117,7 +117,7 @@ func TestEndOfContextDoesNotWaitForClients(t *testing.T) {
 			}
 			began := time.Now()
 			stop()
-			if took := time.Since(began); took > lingerTime/2 {
+			if took := time.Since(began); took > lingerTime*4/5 {
 				t.Errorf("the server took %v to stop", took)
 			}
 		})
@@ -156,20 +156,17 @@ func TestSessionThatIsReadyTooLateIsEnded(t *testing.T) {
 type late struct{ joins }
 
 func (e late) Handshake(ctx context.Context, client *Client, up *Upstream) (*Session, error) {
-	session, err := e.joins.Handshake(ctx, client, up)
+	session, err := e.joins.Handshake(context.WithoutCancel(ctx), client, up)
 	<-ctx.Done()
 	return session, err
 }
 
 func TestSessionHasNoTimeLimit(t *testing.T) {
-	s := newServer(echo(t))
-	s.HandshakeTimeout = 200 * time.Millisecond
-	addr, _ := s.serve(t)
-	c := dial(t, addr)
-	for began := time.Now(); time.Since(began) < 2*s.HandshakeTimeout; {
-		say(t, c, "x")
-		hear(t, c, "x")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStillScene(t, func(s *Server) { s.HandshakeTimeout = time.Second })
+		<-time.After(3 * time.Second)
+		s.exchange(t, "select", "row;")
+	})
 }
 
 // A ruined listener fails to accept, again and again.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dbvalet/tokens"
@@ -139,24 +140,10 @@ func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
 		{"login gives none", open, same{new(counter)}, 0, func(context.Context, net.Conn, Endpoint, tokens.Credential) (net.Conn, error) {
 			return nil, errTest
 		}, StageAuth, false, ""},
-		{"login outlasts the time", open, same{new(counter)}, 0, func(ctx context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
-			<-ctx.Done()
-			return conn, nil
-		}, StageAuth, false, "connect_timeout="},
-		{"login hangs in a read", open, same{new(counter)}, 0, func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
-			_, err := conn.Read(make([]byte, 1))
-			return nil, err
-		}, StageAuth, false, "connect_timeout="},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			u := newUpstream(row.addr, row.source)
-			limit := patience
-			if strings.Contains(row.hint, "connect_timeout=") {
-				limit = 200 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeoutCause(t.Context(), limit, errHandshakeTimeout)
-			defer cancel()
-			conn, err := u.Connect(ctx, "app", row.login)
+			conn, err := u.Connect(t.Context(), "app", row.login)
 			if err == nil {
 				conn.Close()
 				t.Fatal("got a connection")
@@ -167,6 +154,44 @@ func TestConnectSaysAtWhichStageItFailed(t *testing.T) {
 			if n := u.Conns[0].inUse(); n != 0 {
 				t.Errorf("%d places are taken, want none", n)
 			}
+		})
+	}
+}
+
+func TestLoginEndsWithItsTime(t *testing.T) {
+	for name, login := range map[string]Login{
+		"it takes no notice": func(ctx context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
+			<-ctx.Done()
+			return conn, nil
+		},
+		"it hangs in a read": func(_ context.Context, conn net.Conn, _ Endpoint, _ tokens.Credential) (net.Conn, error) {
+			_, err := conn.Read(make([]byte, 1))
+			return nil, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u := newUpstream("database", same{new(counter)})
+				u.Endpoint.Dialer = func(context.Context, string, string) (net.Conn, error) {
+					near, far := net.Pipe()
+					t.Cleanup(func() { far.Close() })
+					return near, nil
+				}
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errHandshakeTimeout)
+				defer cancel()
+				began := time.Now()
+				conn, err := u.Connect(ctx, "app", login)
+				if err == nil {
+					conn.Close()
+					t.Fatal("got a connection")
+				}
+				if took := time.Since(began); stageOf(err) != StageAuth || Final(err) || !strings.Contains(Hint(err), "connect_timeout=") || took != time.Second {
+					t.Errorf("got stage %s, final %v, hint %q of %v after %v, want %s and a hint of connect_timeout= after 1s", stageOf(err), Final(err), Hint(err), err, took, StageAuth)
+				}
+				if n := u.Conns[0].inUse(); n != 0 {
+					t.Errorf("%d places are taken, want none", n)
+				}
+			})
 		})
 	}
 }
