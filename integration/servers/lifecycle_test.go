@@ -116,6 +116,36 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	}
 }
 
+func TestRestartWaitsForItsPort(t *testing.T) {
+	p := start(t, Options{})
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	restarted := make(chan error, 1)
+	go func() { restarted <- p.Restart(t.Context()) }()
+	for limit := time.Now().Add(20 * time.Second); ; {
+		log, err := os.ReadFile(p.LogFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(log), p.engine.portTaken) {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("the port is not found to be taken:\n%s", log)
+		}
+	}
+	other.Close()
+	if err := <-restarted; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMySQLRestartKeepsPortDataAndPasswords(t *testing.T) {
 	for _, version := range mysqlVersions {
 		for name, end := range map[string]func(*MySQL) error{

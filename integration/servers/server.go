@@ -162,7 +162,25 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.end(); err != nil {
 		return err
 	}
-	return s.run(ctx)
+	return s.runAgain(ctx)
+}
+
+// runAgain is run for a server whose port has been free for a while: a connection of somebody else's may
+// have begun there, and is waited for.
+func (s *Server) runAgain(ctx context.Context) error {
+	const attempts, pause = 60, 500 * time.Millisecond
+	var err error
+	for range attempts {
+		if err = s.run(ctx); !errors.Is(err, errPortTaken) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 // end stops the process if there is one.
