@@ -20,13 +20,14 @@ type Finder struct {
 	// UnixOnly leaves out clients on TCP, for a process that may not look at others: under Landlock the
 	// kernel shows it no files of theirs. It is set before the first use.
 	UnixOnly bool
+	// Patience is how long a scan of all processes may take; 0: 200 ms. It is set before the first use.
+	Patience time.Duration
 
 	mu     sync.Mutex
 	recent []string // directories in /proc of the processes found last, the last one first
 
 	scanning sync.Mutex
 	scans    *rate.Limiter // nil: as below
-	patience time.Duration // for a scan; 0: as below
 }
 
 const (
@@ -79,7 +80,7 @@ func (f *Finder) owner(socket string) string {
 	if !f.scans.Allow() {
 		return ""
 	}
-	dir := scan(socket, cmp.Or(f.patience, maxScan))
+	dir := scan(socket, cmp.Or(f.Patience, maxScan))
 	if dir != "" {
 		f.remember(dir) // before the next one may scan
 	}

@@ -24,7 +24,7 @@ func TestProgramIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := Finder{patience: patience}
+		f := Finder{Patience: patience}
 		if pid, program := f.Find(who); pid != client.cmd.Process.Pid || program != filepath.Base(exe) {
 			t.Errorf("%s: got %d, %q; want %d, %s", network, pid, program, client.cmd.Process.Pid, filepath.Base(exe))
 		}
@@ -37,7 +37,7 @@ func TestProgramIsFound(t *testing.T) {
 func TestProcessThatConnectsAgainIsFoundWithoutScan(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
 	client := start(t, nil, "pool", "tcp", ln.Addr().String())
-	f := Finder{patience: patience}
+	f := Finder{Patience: patience}
 	for i := range 3 {
 		who, err := Of(accept(t, ln))
 		if err != nil {
@@ -53,7 +53,7 @@ func TestProcessThatConnectsAgainIsFoundWithoutScan(t *testing.T) {
 
 func TestConnectionsOfOneProcessShareAScan(t *testing.T) {
 	ln := listen(t, "tcp", "127.0.0.1:0")
-	f := Finder{scans: rate.NewLimiter(0, 1), patience: patience}
+	f := Finder{scans: rate.NewLimiter(0, 1), Patience: patience}
 	var wg sync.WaitGroup
 	for range 20 {
 		_, ours := pair(t, ln)
@@ -76,7 +76,7 @@ func TestScansAreLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := Finder{scans: rate.NewLimiter(0, 1), patience: patience}
+	f := Finder{scans: rate.NewLimiter(0, 1), Patience: patience}
 	if pid, _ := f.Find(Peer{Known: true, Inode: 1}); pid != 0 {
 		t.Errorf("inode 1: got %d, want nobody", pid)
 	}

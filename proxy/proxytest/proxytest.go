@@ -31,7 +31,7 @@ func New(t testing.TB, observer proxy.Observer) *proxy.Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	return &proxy.Server{
-		Engine: Joins{}, Observer: observer, Log: log, Finder: new(peer.Finder),
+		Engine: Joins{}, Observer: observer, Log: log, Finder: &peer.Finder{Patience: patience},
 		Upstream: &proxy.Upstream{
 			Endpoint:    proxy.Endpoint{Addr: echo(t)},
 			Credentials: &tokens.Cache{Source: Source{}, Log: log},
