@@ -89,9 +89,9 @@ func (s *service) closeDoor() {
 	}
 }
 
-// dismissTime is how long a session that is being told of the end may take to finish the answer that it
-// is in the middle of.
-const dismissTime = 5 * time.Second
+// dismissTime is how long a session that is being told of the end may take to finish its transaction. It
+// has a second more for the answer that it is in the middle of: together the five that Kubernetes leaves.
+const dismissTime = 4 * time.Second
 
 // dismiss tells the sessions that this is the end, and returns when they are over or ctx is.
 func (s *service) dismiss(ctx context.Context) {
