@@ -244,9 +244,25 @@ func (b *pageTest) countsDown() {
 		b.t.Errorf("the token has %q left and then %q, want less of a quarter of an hour", both[0], both[1])
 	}
 	b.sees(inRoute("orders", ".credential code"), "AKIA") // the ID of its access key
-	if life := outcome[string](b.browser, "style", args{"selector": ".life span"}); !regexp.MustCompile(`scaleX\(0\.[6-9]`).MatchString(life) {
-		b.t.Errorf("the bar of its life is %q, want it a little shorter than whole", life)
+	bar := outcome[string](b.browser, "style", args{"selector": ".life span"})
+	later := outcome[[]string](b.browser, "moves", args{"selector": left})
+	_, scale, _ := strings.Cut(bar, "scaleX(")
+	var life float64
+	if _, err := fmt.Sscanf(scale, "%f", &life); err != nil || life > share(b.t, both[0], 1) || life < share(b.t, later[1], -1) {
+		b.t.Errorf("the bar of its life is %q (%v), want what was left between %q and %q", bar, err, both[0], later[1])
 	}
+}
+
+// share is how much of the life of an RDS token is left where the page says left, give or take some
+// seconds.
+func share(t *testing.T, left string, more int) float64 {
+	t.Helper()
+	var minutes, seconds int
+	if _, err := fmt.Sscanf(left, "%d min %d s", &minutes, &seconds); err != nil {
+		t.Errorf("%q: %v", left, err)
+	}
+	const whole = 15 * 60
+	return float64(minutes*60+seconds+more) / whole
 }
 
 // copies presses each of a route's buttons for that.

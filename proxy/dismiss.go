@@ -28,7 +28,7 @@ const tellTime = time.Second
 // also those that begin while it waits, as a client that is being set up does when the listener is closed
 // already. A client that is idle is told why at once, and any other one as soon as it is idle outside a
 // transaction. After grace, transactions are waited for no more, and the connections of those that are
-// not idle are closed without a word.
+// still not idle a second later are closed without a word.
 //
 // A client that was told has a moment to close its side. Nothing that it sends is passed on to the
 // database from then on: a command to which why is the answer was not executed.
